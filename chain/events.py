@@ -1,0 +1,178 @@
+"""What happened on the chain and in the mempool, told to every subscriber in one order.
+
+Each subscriber has its own queue and task, so a slow one delays nobody but, past its limit, the owner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from .primitives.block import Block
+from .primitives.transaction import Transaction
+
+if TYPE_CHECKING:
+    from .header_tree import HeaderNode
+    from .storage.records import BlockUndo
+
+
+class ChainRole(Enum):
+    """Which chainstate a block was connected on: the one that moves the tip, or assumeutxo's background one."""
+
+    ACTIVE = "active"
+    BACKGROUND = "background"
+
+
+class RemovalReason(Enum):
+    """Why a transaction left the mempool; values are Core's words."""
+
+    EXPIRY = "expiry"
+    SIZELIMIT = "sizelimit"
+    REORG = "reorg"
+    BLOCK = "block"
+    CONFLICT = "conflict"
+    REPLACED = "replaced"
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderTip:
+    """The header with the most work that is not known to be invalid changed."""
+
+    node: HeaderNode
+    ibd: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BlockConnected:
+    block: Block
+    undo: BlockUndo
+    node: HeaderNode
+    role: ChainRole = ChainRole.ACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class BlockDisconnected:
+    block: Block
+    undo: BlockUndo
+    node: HeaderNode
+
+
+@dataclass(frozen=True, slots=True)
+class TipChanged:
+    """One activation step is done. fork: the last block that old and new chain share."""
+
+    tip: HeaderNode
+    fork: HeaderNode | None
+    ibd: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TxAdded:
+    """sequence: the mempool's, one up for each addition and removal (Core's ZMQ sequence)."""
+
+    tx: Transaction
+    fee: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class TxRemoved:
+    tx: Transaction
+    reason: RemovalReason
+    sequence: int
+
+
+Event = HeaderTip | BlockConnected | BlockDisconnected | TipChanged | TxAdded | TxRemoved
+Handler = Callable[[Event], Awaitable[None]]
+
+MAX_BEHIND = 10
+"""Blocks a subscriber may be behind before the owner waits for it."""
+
+
+class Subscription:
+    """One subscriber's queue. Made by `EventBus.subscribe`."""
+
+    def __init__(self, name: str, handler: Handler) -> None:
+        self.name = name
+        self._handler = handler
+        self._queue: asyncio.Queue[Event | asyncio.Future[None] | None] = asyncio.Queue()
+        self.blocks_behind = 0
+        self._caught_up = asyncio.Event()
+        self._caught_up.set()
+
+    def put(self, event: Event) -> None:
+        if isinstance(event, (BlockConnected, BlockDisconnected)):
+            self.blocks_behind += 1
+            if self.blocks_behind > MAX_BEHIND:
+                self._caught_up.clear()
+        self._queue.put_nowait(event)
+
+    def mark(self) -> asyncio.Future[None]:
+        """A future done when everything put before it is handled."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait(future)
+        return future
+
+    def finish(self) -> None:
+        """The task ends once all that is queued is handled."""
+        self._queue.put_nowait(None)
+
+    async def room(self) -> None:
+        await self._caught_up.wait()
+
+    async def run(self) -> None:
+        """Handles events in order until `finish`. An exception of the handler goes up: it is fatal to the node."""
+        while (item := await self._queue.get()) is not None:
+            if isinstance(item, asyncio.Future):
+                if not item.done():
+                    item.set_result(None)
+                continue
+            await self._handler(item)
+            if isinstance(item, (BlockConnected, BlockDisconnected)):
+                self.blocks_behind -= 1
+                if self.blocks_behind <= MAX_BEHIND:
+                    self._caught_up.set()
+
+
+class EventBus:
+    """Emits on the owner task; nothing is lost between `subscribe` and `finish`."""
+
+    def __init__(self) -> None:
+        self._subscriptions: list[Subscription] = []
+        self._finished = False
+
+    def subscribe(self, name: str, handler: Handler) -> Subscription:
+        """A new subscriber; the caller runs `subscription.run()` in the node's TaskGroup."""
+        subscription = Subscription(name, handler)
+        self._subscriptions.append(subscription)
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """No more events; what is queued is still handled, then its task ends."""
+        self._subscriptions.remove(subscription)
+        subscription.finish()
+
+    def emit(self, event: Event) -> None:
+        for subscription in self._subscriptions:
+            subscription.put(event)
+
+    async def room(self) -> None:
+        """Waits while a subscriber is more than MAX_BEHIND blocks behind; the owner calls it between blocks."""
+        for subscription in list(self._subscriptions):
+            await subscription.room()
+
+    async def drained(self) -> None:
+        """Waits until all that was emitted before this call is handled (syncwithvalidationinterfacequeue)."""
+        if not self._finished:
+            marks = [subscription.mark() for subscription in self._subscriptions]
+            for mark in marks:
+                await mark
+
+    def finish(self) -> None:
+        """Lets every subscriber's task end after what is queued."""
+        self._finished = True
+        for subscription in self._subscriptions:
+            subscription.finish()

@@ -1,0 +1,173 @@
+"""What a node is handed and never reaches for: time, randomness, network, threads, files and the log.
+
+`Ports` is made in node/app.py (real ones) or by tests (virtual time, in-memory network, inline workers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from .storage.database import Database
+
+T = TypeVar("T")
+Endpoint = tuple[str, int]
+"""Host (a numeric address as text: "127.0.0.1", "::1"; in memory any name) and port."""
+
+
+class Timer(Protocol):
+    def cancel(self) -> None: ...
+
+
+class Clock(Protocol):
+    """Wall time, which setmocktime moves, and monotonic time, which drives timers and virtual time."""
+
+    def time(self) -> int:
+        """Seconds since 1970, mocked if a mock time is set."""
+
+    def time_micros(self) -> int:
+        """Real wall time in microseconds, for log lines; never mocked."""
+
+    def set_mock_time(self, when: int) -> None:
+        """Freezes time() at when; 0 sets it free."""
+
+    @property
+    def mocked(self) -> bool: ...
+
+    def monotonic(self) -> float: ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+    def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[Any]:
+        """Like asyncio.timeout: TimeoutError when the block takes longer."""
+
+    def call_at(self, when: float, callback: Callable[[], object]) -> Timer:
+        """Calls back at monotonic time when."""
+
+
+class Random(Protocol):
+    """One source of entropy per node; a seed makes a run repeatable. Never used for private keys."""
+
+    def bytes(self, n: int) -> bytes: ...
+
+    def below(self, n: int) -> int:
+        """Uniform in [0, n)."""
+
+    def u64(self) -> int: ...
+
+    def uniform(self) -> float:
+        """Uniform in [0, 1)."""
+
+    def shuffled(self, items: Sequence[T]) -> list[T]: ...
+
+    def choice(self, items: Sequence[T]) -> T: ...
+
+
+class Stream(Protocol):
+    """One connection, a byte stream in both directions."""
+
+    @property
+    def local(self) -> Endpoint: ...
+
+    @property
+    def remote(self) -> Endpoint: ...
+
+    async def read(self, limit: int) -> bytes:
+        """Some bytes, at most limit; b"" at the end. OSError if the connection broke."""
+
+    def write(self, data: bytes) -> None:
+        """Buffers data; never blocks. Ignored once closed."""
+
+    @property
+    def unsent(self) -> int:
+        """Bytes written and not yet handed to the network."""
+
+    async def drain(self) -> None:
+        """Waits until the buffer is low again; OSError if the connection broke."""
+
+    def close(self) -> None:
+        """Ends the connection; idempotent. Pending reads return b""."""
+
+    async def wait_closed(self) -> None: ...
+
+
+class Listener(Protocol):
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it listens, with the real port."""
+
+    async def close(self) -> None: ...
+
+
+OnConnect = Callable[[Stream], Awaitable[None]]
+
+
+class Network(Protocol):
+    async def dial(self, endpoint: Endpoint) -> Stream:
+        """Connects; OSError if nobody answers. The caller sets the timeout."""
+
+    async def listen(self, endpoint: Endpoint, on_connect: OnConnect) -> Listener:
+        """Listens; port 0 takes a free one. OSError if the endpoint is taken.
+
+        on_connect is awaited once per stream and must return soon (start a task for the long part).
+        """
+
+
+class Workers(Protocol):
+    """Runs plain functions off the event loop: a thread pool shared by a process's nodes, or inline."""
+
+    @property
+    def count(self) -> int:
+        """Threads that really run at once; 1 if inline."""
+
+    async def run(self, fn: Callable[..., T], *args: Any) -> T: ...
+
+    def map_now(self, fn: Callable[[Any], T], items: Sequence[Any]) -> list[T]:
+        """fn over items on all workers, blocking the calling thread (never called on the event loop thread
+        unless inline); results in order, the first exception raised."""
+
+
+class Storage(Protocol):
+    """Opens databases below the node's network directory: files, or memory."""
+
+    async def open(self, name: str, *, full_sync: bool = False) -> Database:
+        """name: a relative path such as "blocks/index.sqlite". full_sync: synchronous=FULL (else NORMAL)."""
+
+    def exists(self, name: str) -> bool: ...
+
+    def delete(self, name: str) -> None:
+        """Removes a closed database with its journals; nothing if there is none."""
+
+    def names(self, folder: str) -> list[str]:
+        """Sorted names of the databases in folder ("blocks" gives ["blk00000.sqlite", "index.sqlite"])."""
+
+    def size(self, name: str) -> int:
+        """Bytes on disk; 0 if there is none."""
+
+
+class Log(Protocol):
+    """Core's debug.log: a category before the message, a line flushed before the call returns."""
+
+    def enabled(self, category: str) -> bool: ...
+
+    def debug(self, category: str, message: str) -> None:
+        """Written where `-debug=category` is on. Categories are Core's: net, validation, mempool, rpc, ..."""
+
+    def info(self, message: str) -> None: ...
+
+    def warning(self, message: str) -> None: ...
+
+    def error(self, message: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    clock: Clock
+    random: Random
+    network: Network
+    workers: Workers
+    storage: Storage
+    log: Log

@@ -1,0 +1,59 @@
+"""Bitcoin's hash functions. Hashes are bytes in internal (wire) order; display hex is reversed."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from hashlib import sha256 as _sha256
+
+ZERO_HASH = bytes(32)
+
+
+def sha256(data: bytes) -> bytes:
+    return _sha256(data).digest()
+
+
+def sha256d(data: bytes) -> bytes:
+    """Double SHA-256: txids, block hashes, merkle nodes, checksums."""
+    return _sha256(_sha256(data).digest()).digest()
+
+
+def sha1(data: bytes) -> bytes:
+    return hashlib.sha1(data, usedforsecurity=False).digest()
+
+
+def hash160(data: bytes) -> bytes:
+    """RIPEMD-160 of SHA-256: key and script hashes."""
+    return ripemd160(_sha256(data).digest())
+
+
+@lru_cache(maxsize=256)
+def _tag_prefix(tag: str) -> bytes:
+    return _sha256(tag.encode()).digest() * 2
+
+
+def tagged_hash(tag: str, data: bytes) -> bytes:
+    """BIP 340: SHA-256 of the tag's hash twice, then data."""
+    return _sha256(_tag_prefix(tag) + data).digest()
+
+
+def hash_hex(digest: bytes) -> str:
+    """Display form of a 32-byte hash: hex, reversed."""
+    return digest[::-1].hex()
+
+
+def hash_from_hex(text: str) -> bytes:
+    """Internal order from display hex of exactly 64 digits; ValueError otherwise."""
+    if len(text) != 64:
+        raise ValueError("a hash has 64 hex digits")
+    return bytes.fromhex(text)[::-1]
+
+
+try:  # OpenSSL 3 keeps RIPEMD-160 in its legacy provider, which some builds leave out
+    hashlib.new("ripemd160", b"", usedforsecurity=False)
+
+    def ripemd160(data: bytes) -> bytes:
+        return hashlib.new("ripemd160", data, usedforsecurity=False).digest()
+
+except ValueError:  # pragma: no cover - depends on the machine's OpenSSL
+    from .ripemd160 import ripemd160

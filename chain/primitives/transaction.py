@@ -1,0 +1,294 @@
+"""Transactions: outpoints, inputs, outputs, coins and the transaction itself (BIP 144).
+
+A transaction is parsed once from one buffer; txid and wtxid are hashed from slices of it when asked for.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .hashes import ZERO_HASH, sha256d
+from .serialize import DecodeError, compact_size, read_compact_size, var_bytes
+
+COIN = 100_000_000
+MAX_MONEY = 21_000_000 * COIN
+WITNESS_SCALE_FACTOR = 4
+SEQUENCE_FINAL = 0xFFFFFFFF
+
+_HEAD, _TAIL = struct.Struct("<I"), struct.Struct("<I")
+_VOUT_INDEX, _SEQUENCE, _VALUE = struct.Struct("<I"), struct.Struct("<I"), struct.Struct("<q")
+
+
+class OutPoint(NamedTuple):
+    """Output number vout of the transaction txid (internal order)."""
+
+    txid: bytes
+    vout: int
+
+    @property
+    def is_null(self) -> bool:
+        return self.vout == 0xFFFFFFFF and self.txid == ZERO_HASH
+
+    def serialize(self) -> bytes:
+        return self.txid + _VOUT_INDEX.pack(self.vout)
+
+
+NULL_OUTPOINT = OutPoint(ZERO_HASH, 0xFFFFFFFF)
+
+
+class TxIn(NamedTuple):
+    """An input; its witness is in `Transaction.witness` at the same index."""
+
+    prevout: OutPoint
+    script_sig: bytes = b""
+    sequence: int = SEQUENCE_FINAL
+
+    def serialize(self) -> bytes:
+        return self.prevout.serialize() + var_bytes(self.script_sig) + _SEQUENCE.pack(self.sequence)
+
+
+class TxOut(NamedTuple):
+    """value in satoshis (int64, may be out of range until checked) and the script that locks it."""
+
+    value: int
+    script_pubkey: bytes
+
+    def serialize(self) -> bytes:
+        return _VALUE.pack(self.value) + var_bytes(self.script_pubkey)
+
+
+class Coin(NamedTuple):
+    """An unspent output with the height of its block and whether a coinbase made it."""
+
+    value: int
+    script_pubkey: bytes
+    height: int
+    coinbase: bool
+
+    @property
+    def txout(self) -> TxOut:
+        return TxOut(self.value, self.script_pubkey)
+
+
+Witness = tuple[bytes, ...]
+_new = tuple.__new__
+
+
+class Transaction:
+    """A transaction, immutable. Make one with `parse`, `decode` or `make`.
+
+    version and locktime: uint32. witness: one stack per input, or () where no input has one.
+    raw: the serialization with witness, as it came.
+    """
+
+    __slots__ = ("_strip", "_txid", "_wtxid", "locktime", "raw", "version", "vin", "vout", "witness")
+
+    version: int
+    vin: tuple[TxIn, ...]
+    vout: tuple[TxOut, ...]
+    witness: tuple[Witness, ...]
+    locktime: int
+    raw: bytes
+    _strip: int | None
+    """Offset of the witnesses in raw; None where raw has none."""
+    _txid: bytes | None
+    _wtxid: bytes | None
+
+    @classmethod
+    def parse(cls, buf: bytes, pos: int = 0, *, allow_witness: bool = True) -> tuple[Transaction, int]:
+        """The transaction at buf[pos:] and the position behind it; DecodeError if there is none."""
+        try:
+            return cls._parse(buf, pos, allow_witness)
+        except (struct.error, IndexError):
+            raise DecodeError("end of data") from None
+
+    @classmethod
+    def decode(cls, raw: bytes, *, allow_witness: bool = True) -> Transaction:
+        """The transaction that raw is, to its last byte; DecodeError otherwise."""
+        tx, end = cls.parse(raw, 0, allow_witness=allow_witness)
+        if end != len(raw):
+            raise DecodeError(f"{len(raw) - end} trailing bytes")
+        return tx
+
+    @classmethod
+    def make(
+        cls,
+        vin: Sequence[TxIn],
+        vout: Sequence[TxOut],
+        *,
+        version: int = 2,
+        locktime: int = 0,
+        witness: Sequence[Sequence[bytes]] = (),
+    ) -> Transaction:
+        """A transaction from its parts. witness: empty, or one stack per input."""
+        if witness and len(witness) != len(vin):
+            raise ValueError("one witness stack per input")
+        tx = cls.__new__(cls)
+        tx.version, tx.locktime = version, locktime
+        tx.vin, tx.vout = tuple(vin), tuple(vout)
+        tx.witness = tuple(tuple(stack) for stack in witness) if any(witness) else ()
+        tx._txid = tx._wtxid = None
+        parts = [_HEAD.pack(version)]
+        if tx.witness:
+            parts.append(b"\x00\x01")
+        parts.append(compact_size(len(tx.vin)))
+        parts += [txin.serialize() for txin in tx.vin]
+        parts.append(compact_size(len(tx.vout)))
+        parts += [txout.serialize() for txout in tx.vout]
+        tx._strip = None
+        if tx.witness:
+            tx._strip = sum(map(len, parts))
+            for stack in tx.witness:
+                parts.append(compact_size(len(stack)))
+                parts += [var_bytes(item) for item in stack]
+        parts.append(_TAIL.pack(locktime))
+        tx.raw = b"".join(parts)
+        return tx
+
+    @classmethod
+    def _parse(cls, buf: bytes, start: int, allow_witness: bool) -> tuple[Transaction, int]:
+        tx = cls.__new__(cls)
+        (tx.version,) = _HEAD.unpack_from(buf, start)
+        pos = start + 4
+        flags = 0
+        if allow_witness and buf[pos] == 0:
+            flags = buf[pos + 1]
+            pos += 2
+            if flags == 0:  # no inputs and no outputs: only what is not a transaction looks like this
+                tx.vin, tx.vout, tx.witness, tx._strip = (), (), (), None
+                return tx._finish(buf, start, pos)
+        pos = tx._parse_body(buf, pos)
+        tx.witness, tx._strip = (), None
+        if flags & 1:
+            tx._strip = pos - start
+            pos = tx._parse_witness(buf, pos)
+        if flags & ~1:
+            raise DecodeError("Unknown transaction optional data")
+        return tx._finish(buf, start, pos)
+
+    def _parse_body(self, buf: bytes, pos: int) -> int:
+        count, pos = read_compact_size(buf, pos)
+        size = len(buf)
+        vin = []
+        for _ in range(count):
+            prevout = _new(OutPoint, (buf[pos : pos + 32], _VOUT_INDEX.unpack_from(buf, pos + 32)[0]))
+            length = buf[pos + 36]
+            if length < 253:
+                pos += 37
+            else:
+                length, pos = read_compact_size(buf, pos + 36)
+            end = pos + length
+            vin.append(_new(TxIn, (prevout, buf[pos:end], _SEQUENCE.unpack_from(buf, end)[0])))
+            pos = end + 4
+        self.vin = tuple(vin)
+        count, pos = read_compact_size(buf, pos)
+        vout = []
+        for _ in range(count):
+            (value,) = _VALUE.unpack_from(buf, pos)
+            length = buf[pos + 8]
+            if length < 253:
+                pos += 9
+            else:
+                length, pos = read_compact_size(buf, pos + 8)
+            end = pos + length
+            if end > size:
+                raise DecodeError("end of data")
+            vout.append(_new(TxOut, (value, buf[pos:end])))
+            pos = end
+        self.vout = tuple(vout)
+        return pos
+
+    def _parse_witness(self, buf: bytes, pos: int) -> int:
+        size = len(buf)
+        stacks = []
+        for _ in self.vin:
+            count, pos = read_compact_size(buf, pos)
+            stack = []
+            for _ in range(count):
+                length = buf[pos]
+                if length < 253:
+                    pos += 1
+                else:
+                    length, pos = read_compact_size(buf, pos)
+                end = pos + length
+                if end > size:
+                    raise DecodeError("end of data")
+                stack.append(buf[pos:end])
+                pos = end
+            stacks.append(tuple(stack))
+        if not any(stacks):
+            raise DecodeError("Superfluous witness record")
+        self.witness = tuple(stacks)
+        return pos
+
+    def _finish(self, buf: bytes, start: int, pos: int) -> tuple[Transaction, int]:
+        (self.locktime,) = _TAIL.unpack_from(buf, pos)
+        end = pos + 4
+        self.raw = buf if start == 0 and end == len(buf) else buf[start:end]
+        self._txid = self._wtxid = None
+        return self, end
+
+    @property
+    def stripped(self) -> bytes:
+        """The serialization without witness."""
+        if self._strip is None:
+            return self.raw
+        return self.raw[:4] + self.raw[6 : self._strip] + self.raw[-4:]
+
+    @property
+    def txid(self) -> bytes:
+        if self._txid is None:
+            self._txid = sha256d(self.stripped)
+        return self._txid
+
+    @property
+    def wtxid(self) -> bytes:
+        """Hash with witness (BIP 141); a coinbase's is its own, not the zero that stands in the merkle tree."""
+        if self._strip is None:
+            return self.txid
+        if self._wtxid is None:
+            self._wtxid = sha256d(self.raw)
+        return self._wtxid
+
+    @property
+    def has_witness(self) -> bool:
+        return self._strip is not None
+
+    @property
+    def is_coinbase(self) -> bool:
+        return len(self.vin) == 1 and self.vin[0].prevout.is_null
+
+    @property
+    def base_size(self) -> int:
+        """Bytes without witness."""
+        if self._strip is None:
+            return len(self.raw)
+        return self._strip + 2  # less marker and flag, plus the locktime
+
+    @property
+    def size(self) -> int:
+        """Bytes with witness."""
+        return len(self.raw)
+
+    @property
+    def weight(self) -> int:
+        return self.base_size * (WITNESS_SCALE_FACTOR - 1) + len(self.raw)
+
+    @property
+    def vsize(self) -> int:
+        """Weight in vbytes, rounded up; policy's version with sigops is in chain/policy."""
+        return (self.weight + WITNESS_SCALE_FACTOR - 1) // WITNESS_SCALE_FACTOR
+
+    def witness_of(self, index: int) -> Witness:
+        return self.witness[index] if self.witness else ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Transaction) and self.raw == other.raw
+
+    def __hash__(self) -> int:
+        return hash(self.raw)
+
+    def __repr__(self) -> str:
+        return f"Transaction({self.txid[::-1].hex()})"

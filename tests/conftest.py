@@ -1,0 +1,52 @@
+"""What all tests share: the outside data, and the watch over tasks and threads left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with vectors/ and data/; the test is skipped where there is none."""
+    path = Path(os.environ.get("PYBITCOIND_TEST_DATA", ROOT.parent / "shared"))
+    if not (path / "vectors").is_dir():
+        pytest.skip(f"no outside test data at {path}; PYBITCOIND_TEST_DATA names it")
+    return path
+
+
+@pytest.fixture(scope="session")
+def bitcoind() -> Path:
+    """Bitcoin Core's daemon, named by BITCOIND; the test is skipped without it."""
+    name = os.environ.get("BITCOIND")
+    if not name:
+        pytest.skip("BITCOIND does not name Bitcoin Core's daemon")
+    return Path(name)
+
+
+@pytest.fixture(autouse=True)
+def no_threads_left() -> Iterator[None]:
+    """A test that leaves a thread behind fails."""
+    before = set(threading.enumerate())
+    yield
+    left = [t for t in threading.enumerate() if t not in before and not t.daemon and t.is_alive()]
+    for thread in left:
+        thread.join(timeout=1)
+    left = [t for t in left if t.is_alive()]
+    assert not left, f"threads left behind: {left}"
+
+
+@pytest.fixture(autouse=True)
+async def no_tasks_left() -> Iterator[None]:
+    """A test that leaves a task behind fails."""
+    yield
+    await asyncio.sleep(0)
+    left = [t for t in asyncio.all_tasks() if t is not asyncio.current_task() and not t.done()]
+    assert not left, f"tasks left behind: {left}"
