@@ -59,7 +59,9 @@ class ChainParams:
     csv_height: int = 1
     segwit_height: int = 1
     deployments: Mapping[str, Bip9Deployment] = field(default_factory=lambda: MappingProxyType({}))
-    script_flag_exceptions: Mapping[bytes, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    script_flag_exceptions: Mapping[bytes, tuple[str, ...]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
     """Block hash to the names of the flags that hold in it instead of P2SH, WITNESS and TAPROOT."""
     minimum_chainwork: int = 0
     assume_valid: bytes = bytes(32)
@@ -269,4 +271,13 @@ def regtest() -> ChainParams:
 
 NETWORKS = MappingProxyType({"main": main, "testnet4": testnet4, "signet": signet, "regtest": regtest})
 
-__all__ = ["NETWORKS", "Bip9Deployment", "ChainParams", "main", "make_genesis", "regtest", "signet", "testnet4"]
+__all__ = [
+    "NETWORKS",
+    "Bip9Deployment",
+    "ChainParams",
+    "main",
+    "make_genesis",
+    "regtest",
+    "signet",
+    "testnet4",
+]

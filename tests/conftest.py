@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -44,7 +44,7 @@ def no_threads_left() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-async def no_tasks_left() -> Iterator[None]:
+async def no_tasks_left() -> AsyncIterator[None]:
     """A test that leaves a task behind fails."""
     yield
     await asyncio.sleep(0)

@@ -69,7 +69,11 @@ class PartialMerkleTree:
         """(root, [(index, leaf)]) of the matched leaves; DecodeError if the tree is malformed."""
         if self.total == 0:
             raise DecodeError("empty merkle tree")
-        if self.total > MAX_TRANSACTIONS or len(self.hashes) > self.total or len(self.bits) < len(self.hashes):
+        if (
+            self.total > MAX_TRANSACTIONS
+            or len(self.hashes) > self.total
+            or len(self.bits) < len(self.hashes)
+        ):
             raise DecodeError("oversized merkle tree")
         height = 0
         while self._width(height) > 1:
