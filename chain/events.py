@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ChainRole(Enum):
-    """Which chainstate a block was connected on: the one that moves the tip, or assumeutxo's background one."""
+    """Which chainstate connected a block: the one that moves the tip, or assumeutxo's background one."""
 
     ACTIVE = "active"
     BACKGROUND = "background"
@@ -124,7 +124,7 @@ class Subscription:
         await self._caught_up.wait()
 
     async def run(self) -> None:
-        """Handles events in order until `finish`. An exception of the handler goes up: it is fatal to the node."""
+        """Handles events in order until `finish`. An exception of the handler goes up: fatal to the node."""
         while (item := await self._queue.get()) is not None:
             if isinstance(item, asyncio.Future):
                 if not item.done():
@@ -160,12 +160,12 @@ class EventBus:
             subscription.put(event)
 
     async def room(self) -> None:
-        """Waits while a subscriber is more than MAX_BEHIND blocks behind; the owner calls it between blocks."""
+        """Waits until what was emitted so far is handled (syncwithvalidationinterfacequeue)."""
         for subscription in list(self._subscriptions):
             await subscription.room()
 
     async def drained(self) -> None:
-        """Waits until all that was emitted before this call is handled (syncwithvalidationinterfacequeue)."""
+        """Waits until what was emitted before this call is handled (syncwithvalidationinterfacequeue)."""
         if not self._finished:
             marks = [subscription.mark() for subscription in self._subscriptions]
             for mark in marks:

@@ -1,4 +1,4 @@
-"""The networks: main, testnet4, signet and regtest. Source: Bitcoin Core src/kernel/chainparams.cpp (31.99)."""
+"""The networks: main, testnet4, signet and regtest. Source: Core src/kernel/chainparams.cpp (31.99)."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def make_genesis(
     version: int = 1,
     reward: int = 50 * COIN,
 ) -> Block:
-    """The first block of a chain, from its parts: coinbase text, the key it pays, and the header's numbers."""
+    """The first block of a chain from its parts: coinbase text, the key it pays, the header's numbers."""
     push_text = bytes((len(text),)) if len(text) < 76 else _OP_PUSHDATA1 + bytes((len(text),))
     script_sig = bytes.fromhex("04ffff001d0104") + push_text + text
     coinbase = Transaction.make(

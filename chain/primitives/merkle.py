@@ -34,7 +34,7 @@ def merkle_root(leaves: Sequence[bytes]) -> tuple[bytes, bool]:
 
 @dataclass(slots=True)
 class PartialMerkleTree:
-    """A pruned merkle tree: the hashes and flag bits of a depth-first walk (BIP 37, Core CPartialMerkleTree)."""
+    """A pruned merkle tree: hashes and flag bits of a depth-first walk (BIP 37)."""
 
     total: int
     bits: list[bool]

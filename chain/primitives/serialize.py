@@ -5,6 +5,7 @@ Source: Bitcoin Core src/serialize.h.
 
 from __future__ import annotations
 
+import builtins
 import struct
 from collections.abc import Callable, Iterable
 from typing import TypeVar
@@ -23,7 +24,7 @@ class DecodeError(ValueError):
 
 
 def read_compact_size(buf: bytes, pos: int, *, range_check: bool = True) -> tuple[int, int]:
-    """Compact size at buf[pos:] and the position behind it. DecodeError if cut short, not canonical, too large."""
+    """Compact size at buf[pos:] and the position behind it. DecodeError otherwise."""
     try:
         size = buf[pos]
         if size < 253:
@@ -64,14 +65,14 @@ class Reader:
 
     __slots__ = ("buf", "pos")
 
-    def __init__(self, buf: bytes, pos: int = 0) -> None:
+    def __init__(self, buf: builtins.bytes, pos: int = 0) -> None:
         self.buf, self.pos = buf, pos
 
     @property
     def remaining(self) -> int:
         return len(self.buf) - self.pos
 
-    def bytes(self, n: int) -> bytes:
+    def bytes(self, n: int) -> builtins.bytes:
         end = self.pos + n
         if n < 0 or end > len(self.buf):
             raise DecodeError("end of data")
@@ -79,7 +80,7 @@ class Reader:
         self.pos = end
         return data
 
-    def rest(self) -> bytes:
+    def rest(self) -> builtins.bytes:
         return self.bytes(self.remaining)
 
     def _number(self, layout: struct.Struct) -> int:
@@ -93,7 +94,7 @@ class Reader:
     def u8(self) -> int:
         return self.bytes(1)[0]
 
-    def bool(self) -> bool:
+    def bool(self) -> builtins.bool:
         return self.u8() != 0
 
     def u16(self) -> int:
@@ -114,7 +115,7 @@ class Reader:
     def i64(self) -> int:
         return self._number(_I64)
 
-    def hash(self) -> bytes:
+    def hash(self) -> builtins.bytes:
         """32 bytes in internal order."""
         return self.bytes(32)
 
@@ -130,10 +131,10 @@ class Reader:
         value, self.pos = read_compact_size(self.buf, self.pos, range_check=False)
         return value
 
-    def var_bytes(self, limit: int = MAX_SIZE) -> bytes:
+    def var_bytes(self, limit: int = MAX_SIZE) -> builtins.bytes:
         return self.bytes(self.compact_size(limit))
 
-    def list(self, read: Callable[[Reader], T], limit: int = MAX_SIZE) -> list[T]:
+    def list(self, read: Callable[[Reader], T], limit: int = MAX_SIZE) -> builtins.list[T]:
         """A counted list. The limit holds before anything is allocated."""
         return [read(self) for _ in range(self.compact_size(limit))]
 
@@ -149,18 +150,18 @@ class Writer:
     __slots__ = ("parts",)
 
     def __init__(self) -> None:
-        self.parts: list[bytes] = []
+        self.parts: builtins.list[builtins.bytes] = []
 
-    def getvalue(self) -> bytes:
+    def getvalue(self) -> builtins.bytes:
         return b"".join(self.parts)
 
-    def bytes(self, data: bytes) -> None:
+    def bytes(self, data: builtins.bytes) -> None:
         self.parts.append(data)
 
     def u8(self, n: int) -> None:
         self.parts.append(bytes((n,)))
 
-    def bool(self, value: bool) -> None:
+    def bool(self, value: builtins.bool) -> None:
         self.parts.append(b"\x01" if value else b"\x00")
 
     def u16(self, n: int) -> None:
@@ -181,7 +182,7 @@ class Writer:
     def i64(self, n: int) -> None:
         self.parts.append(_I64.pack(n))
 
-    def hash(self, data: bytes) -> None:
+    def hash(self, data: builtins.bytes) -> None:
         if len(data) != 32:
             raise ValueError("a hash has 32 bytes")
         self.parts.append(data)
@@ -189,7 +190,7 @@ class Writer:
     def compact_size(self, n: int) -> None:
         self.parts.append(compact_size(n))
 
-    def var_bytes(self, data: bytes) -> None:
+    def var_bytes(self, data: builtins.bytes) -> None:
         self.parts.append(compact_size(len(data)))
         self.parts.append(data)
 

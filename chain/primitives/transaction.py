@@ -245,7 +245,7 @@ class Transaction:
 
     @property
     def wtxid(self) -> bytes:
-        """Hash with witness (BIP 141); a coinbase's is its own, not the zero that stands in the merkle tree."""
+        """Hash with witness (BIP 141); a coinbase's own, not the zero that stands for it in the tree."""
         if self._strip is None:
             return self.txid
         if self._wtxid is None:
