@@ -1,0 +1,96 @@
+"""The house keeps its own rules: lint, types, floors, and nothing reached for that should be handed in."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("chain", "p2p", "wallet", "node")
+
+FORBIDDEN = {
+    "time": "use Ports.clock",
+    "random": "use Ports.random",
+    "logging": "use Ports.log",
+    "socket": "use Ports.network",
+}
+FORBIDDEN_ASYNCIO = {
+    "sleep",
+    "timeout",
+    "timeout_at",
+    "wait_for",
+    "to_thread",
+    "open_connection",
+    "start_server",
+}
+
+
+def python_files(*packages: str) -> list[Path]:
+    return sorted(path for package in packages for path in (ROOT / package).rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def run(*command: str, **env: str) -> None:
+    result = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, env=os.environ | env, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_ruff_check() -> None:
+    run("-m", "ruff", "check", ".")
+
+
+def test_ruff_format() -> None:
+    run("-m", "ruff", "format", "--check", ".")
+
+
+@pytest.mark.timeout(300)
+def test_mypy() -> None:
+    link = ROOT / "build" / "typing" / "pybitcoind"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.is_symlink():
+        link.symlink_to("../..")
+    packages = [argument for package in PACKAGES for argument in ("-p", f"pybitcoind.{package}")]
+    flags = ("--config-file", "setup.cfg", "--namespace-packages", "--explicit-package-bases")
+    run("-m", "mypy", *flags, *packages, MYPYPATH=str(link.parent))
+
+
+def test_floors() -> None:
+    run("-c", "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports())")
+
+
+@pytest.mark.parametrize("path", python_files("chain", "p2p", "wallet"), ids=name_of)
+def test_nothing_reached_for(path: Path) -> None:
+    """Outside node/, time, randomness, sockets, threads and the log come from Ports."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [f"import {a.name}: {FORBIDDEN[a.name]}" for a in node.names if a.name in FORBIDDEN]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module in FORBIDDEN:
+            found.append(f"from {node.module}: {FORBIDDEN[node.module]}")
+        elif (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "asyncio"
+            and node.attr in FORBIDDEN_ASYNCIO
+        ):
+            found.append(f"line {node.lineno}: asyncio.{node.attr}: use Ports")
+        elif isinstance(node, ast.Attribute) and node.attr in ("call_later", "run_in_executor"):
+            found.append(f"line {node.lineno}: .{node.attr}: use Ports")
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("path", python_files(*PACKAGES), ids=name_of)
+def test_size(path: Path) -> None:
+    """Past 800 lines a file wants a seam; the script interpreter may be an exception."""
+    if path.name != "interpreter.py":
+        assert len(path.read_text().splitlines()) <= 800
