@@ -1,0 +1,127 @@
+"""pybitcoin-localnet: a Bitcoin network of several nodes on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from . import commands
+from .network import LocalNetwork
+from .process import NodeError
+from .shape import DEFAULT_INTERVAL, Shape, ShapeError, from_counts, from_file
+
+DEFAULT_FOLDER = Path.home() / ".pybitcoin-localnet"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pybitcoin-localnet",
+        description="Runs a Bitcoin network of several nodes on this machine: full nodes, miners, SPV nodes.",
+    )
+    parser.add_argument(
+        "--dir",
+        type=Path,
+        default=Path(os.environ.get("PYBITCOIN_LOCALNET", DEFAULT_FOLDER)),
+        help="the network's folder (default: $PYBITCOIN_LOCALNET, else %(default)s)",
+    )
+    parser.add_argument("--demo", action="store_true", help="play the whole story, check it, and end")
+    sub = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    up = sub.add_parser("up", help="start the network and show it until Ctrl-C")
+    up.add_argument("--full", type=int, default=2, metavar="N", help="full nodes (default: 2)")
+    up.add_argument("--miners", type=int, default=1, metavar="N", help="miners (default: 1)")
+    up.add_argument("--spv", type=int, default=1, metavar="N", help="SPV nodes (default: 1)")
+    up.add_argument(
+        "--shape", type=Path, metavar="FILE", help="nodes and links from a TOML file (see configs/)"
+    )
+    up.add_argument(
+        "--interval",
+        type=float,
+        metavar="SECONDS",
+        help=f"from block to block (default: {DEFAULT_INTERVAL:g})",
+    )
+    up.add_argument("--keep", action="store_true", help="go on with the chains of the last run")
+    up.add_argument("--plain", action="store_true", help="plain lines instead of the live table")
+
+    sub.add_parser("status", help="the nodes, one row each").set_defaults(run=commands.status)
+
+    cli = sub.add_parser("cli", help="pybitcoin-cli on one node")
+    cli.add_argument("node", metavar="NODE")
+    cli.add_argument("words", metavar="METHOD …", nargs=argparse.REMAINDER)
+    cli.set_defaults(run=commands.cli)
+
+    chain = sub.add_parser("chain", help="a node's blocks, newest first")
+    chain.add_argument("node", metavar="NODE")
+    chain.add_argument(
+        "-n", "--count", type=int, default=commands.CHAIN_ENTRIES, help="how many (default: 10)"
+    )
+    chain.set_defaults(run=commands.chain)
+
+    wallets = sub.add_parser("wallets", help="every node's addresses and balances")
+    wallets.add_argument("-n", "--count", type=int, default=5, help="addresses of each wallet (default: 5)")
+    wallets.set_defaults(run=commands.wallets)
+
+    send = sub.add_parser("send", help="pay from one node's wallet to another's, or to an address")
+    send.add_argument("sender", metavar="FROM")
+    send.add_argument("receiver", metavar="TO")
+    send.add_argument("amount", metavar="AMOUNT", help="in BTC")
+    send.set_defaults(run=commands.send)
+
+    mine = sub.add_parser("mine", help="mine blocks at once")
+    mine.add_argument("blocks", type=int, metavar="N", nargs="?", default=1)
+    mine.set_defaults(run=commands.mine)
+
+    for name, text, run in (
+        ("stop", "stop one node", commands.stop),
+        ("start", "start it again", commands.start),
+    ):
+        one = sub.add_parser(name, help=text)
+        one.add_argument("node", metavar="NODE")
+        one.set_defaults(run=run)
+
+    logs = sub.add_parser("logs", help="the end of a node's debug.log")
+    logs.add_argument("node", metavar="NODE")
+    logs.add_argument("-n", "--lines", type=int, default=40, help="how many lines (default: 40)")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on with what comes")
+    logs.set_defaults(run=commands.logs)
+
+    sub.add_parser("down", help="end the network").set_defaults(run=commands.down)
+    return parser
+
+
+def shape_of(args: argparse.Namespace) -> Shape:
+    shape = from_file(args.shape) if args.shape else from_counts(args.full, args.miners, args.spv)
+    if args.interval is not None:
+        if args.interval <= 0:
+            raise ShapeError("--interval is a number of seconds above 0")
+        shape.interval = args.interval
+    return shape
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit code: 0; 1 with one line on stderr where something failed; 2 for a wrong command line."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    folder = args.dir.expanduser().absolute()
+    try:
+        if args.demo:
+            from .demo import play
+
+            return play(folder.with_name(folder.name + "-demo"))
+        if args.command == "up":
+            from .supervisor import up
+
+            return up(folder, shape_of(args), keep=args.keep, plain=args.plain)
+        if args.command is None:
+            parser.print_help()
+            return 2
+        return int(args.run(LocalNetwork.load(folder), args))
+    except (NodeError, ShapeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

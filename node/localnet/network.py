@@ -1,0 +1,288 @@
+"""The local network as a whole: start, link, mine, pay, cut, join, stop; its state file; what a crash left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from .process import NodeError, NodeProcess, RpcFailure, wait_until
+from .shape import Shape
+
+ADVANCE_BLOCKS = 200
+"""Mined before anything else, to the treasury: regtest halves its subsidy every 150 blocks."""
+FIRST_PAYMENT = Decimal("100")
+"""What each wallet but the treasury's gets at the start, in BTC."""
+
+
+@dataclass(slots=True)
+class NodeStatus:
+    """A row of the table. height, peers, mempool, balance: None where the node does not run or has none."""
+
+    name: str
+    role: str
+    running: bool
+    height: int | None = None
+    tip: str | None = None
+    peers: int | None = None
+    mempool: int | None = None
+    balance: Decimal | None = None
+    pending: Decimal | None = None
+    p2p_port: int | None = None
+    rpc_port: int | None = None
+
+
+class LocalNetwork:
+    """The nodes of one folder. One process at a time supervises them; others attach by `load`."""
+
+    def __init__(self, folder: Path, shape: Shape) -> None:
+        self.folder, self.shape = folder, shape
+        self.nodes = {node.name: NodeProcess(node, folder / node.name) for node in shape.nodes}
+        self.control_port = 0
+        self.token = secrets.token_hex(16)
+        self.supervisor = os.getpid()
+
+    # State: what a second terminal needs to find the network, and the next `up` to clean up after a crash.
+
+    @property
+    def state_file(self) -> Path:
+        return self.folder / "localnet.json"
+
+    def save(self) -> None:
+        state = {
+            "shape": self.shape.to_json(),
+            "supervisor": self.supervisor,
+            "control_port": self.control_port,
+            "token": self.token,
+            "nodes": {name: node.to_json() for name, node in self.nodes.items()},
+        }
+        fresh = self.state_file.with_suffix(".new")
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(state, file, indent=1)
+        fresh.replace(self.state_file)
+
+    @classmethod
+    def load(cls, folder: Path) -> LocalNetwork:
+        """The network that runs in folder; NodeError if none does."""
+        try:
+            state = json.loads((folder / "localnet.json").read_text())
+            network = cls(folder, Shape.from_json(state["shape"]))
+            network.control_port, network.token = state["control_port"], state["token"]
+            network.supervisor = state["supervisor"]
+            for name, data in state["nodes"].items():
+                network.nodes[name].load_json(data)
+        except FileNotFoundError:
+            raise NodeError(f"no network runs in {folder}; `pybitcoin-localnet up` starts one") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise NodeError(f"{folder / 'localnet.json'} is damaged ({error}); `up` starts anew") from None
+        return network
+
+    @classmethod
+    def clean_up(cls, folder: Path) -> list[str]:
+        """Ends what a crashed run left in folder; the names of the nodes it killed."""
+        try:
+            left = cls.load(folder)
+        except NodeError:
+            return []
+        killed = [node.name for node in left.nodes.values() if node.running]
+        for node in left.nodes.values():
+            node.kill()
+        left.state_file.unlink(missing_ok=True)
+        return killed
+
+    # Life
+
+    def node(self, name: str) -> NodeProcess:
+        self.shape.node(name)
+        return self.nodes[name]
+
+    def create(self, *, keep: bool = False) -> None:
+        """An empty folder; keep: the chains of an earlier run stay."""
+        if self.folder.exists() and not keep:
+            for name in [*self.nodes, *_old_nodes(self.folder)]:
+                shutil.rmtree(self.folder / name, ignore_errors=True)
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.save()
+
+    def start(self) -> None:
+        """All nodes up, answering and linked."""
+        for node in self.nodes.values():
+            node.start(self.shape.interval)
+            self.save()
+        for node in self.nodes.values():
+            node.wait_ready()
+        self.save()
+        for shape in self.shape.nodes:
+            for link in shape.links:
+                self._dial(shape.name, link)
+        for node in self.nodes.values():
+            self._wait_links(node)
+
+    def start_node(self, name: str) -> None:
+        """One node up again, on its old ports, and linked."""
+        node = self.node(name)
+        node.start(self.shape.interval)
+        self.save()
+        node.wait_ready()
+        self.save()
+        for link in node.shape.links:
+            self._dial(name, link)
+        for other in self._dialers_of(name):
+            self._try_now(other, name)
+        self._wait_links(node)
+
+    def stop_node(self, name: str) -> None:
+        self.node(name).stop()
+        self.save()
+
+    def stop(self) -> None:
+        """Every node stopped in order, at once; nothing left but the folder."""
+        with ThreadPoolExecutor(max(1, len(self.nodes))) as pool:
+            list(pool.map(lambda node: node.stop(), self.nodes.values()))
+        self.state_file.unlink(missing_ok=True)
+
+    def running(self) -> list[NodeProcess]:
+        return [node for node in self.nodes.values() if node.running]
+
+    # Links: the dialing node holds each as an added node, so it comes back by itself.
+
+    def _dialers_of(self, name: str) -> list[str]:
+        return [n.name for n in self.shape.nodes if name in n.links and self.nodes[n.name].running]
+
+    def _address(self, name: str) -> str:
+        return f"127.0.0.1:{self.nodes[name].p2p_port}"
+
+    def _dial(self, dialer: str, listener: str) -> None:
+        try:
+            self.nodes[dialer].rpc("addnode", self._address(listener), "add")
+        except RpcFailure as failure:
+            if failure.code != -23:  # added already
+                raise
+        self._try_now(dialer, listener)
+
+    def _try_now(self, dialer: str, listener: str) -> None:
+        if self.nodes[listener].running and not self.linked(dialer, listener):
+            self.nodes[dialer].rpc("addnode", self._address(listener), "onetry")
+
+    def linked(self, dialer: str, listener: str) -> bool:
+        """Whether dialer has a finished connection to listener."""
+        address = self._address(listener)
+        peers = self.nodes[dialer].rpc("getpeerinfo")
+        return any(peer["addr"] == address and peer["version"] for peer in peers if not peer["inbound"])
+
+    def _wait_links(self, node: NodeProcess) -> None:
+        for link in node.shape.links:
+            if self.nodes[link].running:
+                wait_until(
+                    f"{node.name} to be linked to {link}", lambda link=link: self.linked(node.name, link)
+                )
+        for dialer in self._dialers_of(node.name):
+            wait_until(f"{dialer} to be linked to {node.name}", lambda d=dialer: self.linked(d, node.name))
+
+    def partition(self, one: Iterable[str], other: Iterable[str]) -> None:
+        """Cuts every link between the two groups; it stays cut until `join`."""
+        sides = set(one), set(other)
+        for shape in self.shape.nodes:
+            for link in shape.links:
+                ends = {shape.name, link}
+                if ends & sides[0] and ends & sides[1]:
+                    self._cut(shape.name, link)
+
+    def _cut(self, dialer: str, listener: str) -> None:
+        node, address = self.nodes[dialer], self._address(listener)
+        node.rpc("addnode", address, "remove")
+        for peer in node.rpc("getpeerinfo"):
+            if peer["addr"] == address and not peer["inbound"]:
+                node.rpc("disconnectnode", nodeid=peer["id"])
+        wait_until(f"{dialer} to be cut from {listener}", lambda: not self.linked(dialer, listener))
+
+    def join(self) -> None:
+        """Every link of the shape is there again."""
+        for shape in self.shape.nodes:
+            for link in shape.links:
+                self._dial(shape.name, link)
+        for node in self.nodes.values():
+            self._wait_links(node)
+
+    # Blocks and money
+
+    @property
+    def treasury(self) -> NodeProcess:
+        """The node whose wallet holds the coins mined in advance: the first miner, else the first full node."""
+        shapes = self.shape.with_role("miner") or self.shape.with_role("full")
+        return self.nodes[shapes[0].name]
+
+    def mine(self, blocks: int, node: NodeProcess | None = None) -> list[str]:
+        """Mines blocks at once to node's wallet (the treasury's); their hashes."""
+        miner = node or self.treasury
+        return list(miner.rpc("generatetoaddress", blocks, miner.wallet("getnewaddress")))
+
+    def pay(self, sender: str, receiver: str, amount: Decimal) -> str:
+        """Pays from one node's wallet to another's, or to an address; the txid."""
+        address = self.nodes[receiver].wallet("getnewaddress") if receiver in self.nodes else receiver
+        return str(self.node(sender).wallet("sendtoaddress", address, amount))
+
+    def endow(self) -> None:
+        """Mines the chain in advance and gives every other wallet its first payment."""
+        if self.treasury.rpc("getblockcount") == 0:
+            self.mine(ADVANCE_BLOCKS)
+            self.wait_synced()
+            for name in self.nodes:
+                if name != self.treasury.name:
+                    self.pay(self.treasury.name, name, FIRST_PAYMENT)
+            self.mine(1)
+        self.wait_synced()
+
+    def tips(self) -> dict[str, str]:
+        return {node.name: node.rpc("getbestblockhash") for node in self.running()}
+
+    def wait_synced(self, names: Iterable[str] | None = None, *, timeout: float = 60.0) -> str:
+        """Until all running nodes (or names) have one tip: its hash."""
+        chosen = [self.nodes[name] for name in names] if names else self.running()
+
+        def tips() -> dict[str, str]:
+            return {node.name: node.rpc("getbestblockhash") for node in chosen}
+
+        wait_until("one tip everywhere", lambda: len(set(tips().values())) == 1, timeout=timeout, saw=tips)
+        return next(iter(tips().values()))
+
+    def settle(self) -> None:
+        """Until every running node has handled what it was told: wallets and indexes are on the tip."""
+        for node in self.running():
+            node.rpc("syncwithvalidationinterfacequeue")
+
+    # Looking
+
+    def status(self) -> list[NodeStatus]:
+        """One row a node, asked of all at once."""
+        with ThreadPoolExecutor(max(1, len(self.nodes))) as pool:
+            return list(pool.map(self._status_of, self.nodes.values()))
+
+    def _status_of(self, node: NodeProcess) -> NodeStatus:
+        row = NodeStatus(node.name, node.shape.role, node.running)
+        if not row.running:
+            return row
+        row.p2p_port, row.rpc_port = node.p2p_port or None, node.rpc_port
+        try:
+            info: dict[str, Any] = node.rpc("getblockchaininfo")
+            row.height, row.tip = info["blocks"], info["bestblockhash"]
+            row.peers = node.rpc("getconnectioncount")
+            if node.shape.role != "spv":
+                row.mempool = node.rpc("getmempoolinfo")["size"]
+            mine = node.wallet("getbalances")["mine"]
+            row.balance, row.pending = mine["trusted"], mine["untrusted_pending"]
+        except NodeError:
+            pass  # on its way up or down: the row shows what there was
+        return row
+
+
+def _old_nodes(folder: Path) -> list[str]:
+    """Node folders of an earlier run of another shape."""
+    return [path.name for path in folder.iterdir() if (path / "stderr.txt").exists()]

@@ -1,0 +1,115 @@
+"""How a local network looks in a terminal: the table of nodes, the chain, the wallets."""
+
+from __future__ import annotations
+
+import time
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from .network import NodeStatus
+
+TIP_COLOURS = ("green", "yellow", "magenta", "cyan", "red")
+ROLE_COLOURS = {"full": "blue", "miner": "yellow", "spv": "cyan"}
+
+
+def short(block_hash: str | None) -> str:
+    """A hash by its end, the part that differs."""
+    return f"…{block_hash[-12:]}" if block_hash else "–"
+
+
+def number(value: object) -> str:
+    return "–" if value is None else str(value)
+
+
+def amount(value: Decimal | None) -> str:
+    return "–" if value is None else f"{value:.8f}"
+
+
+def status_table(rows: list[NodeStatus], footer: str = "") -> Group:
+    """Nodes by row; one colour a tip, so that a fork is seen at once."""
+    tips = list(dict.fromkeys(row.tip for row in rows if row.tip))
+    table = Table(expand=False, header_style="bold", border_style="dim")
+    for title in ("node", "role", "height", "tip", "peers", "mempool", "balance", "p2p", "rpc"):
+        table.add_column(title, justify="left" if title in ("node", "role", "tip") else "right")
+    for row in rows:
+        colour = TIP_COLOURS[tips.index(row.tip) % len(TIP_COLOURS)] if row.tip else "dim"
+        balance = amount(row.balance) + (f" +{row.pending}" if row.pending else "")
+        table.add_row(
+            Text(row.name, style="bold" if row.running else "dim strike"),
+            Text(row.role, style=ROLE_COLOURS[row.role]),
+            number(row.height),
+            Text(short(row.tip) if row.running else "stopped", style=colour),
+            number(row.peers),
+            number(row.mempool),
+            balance,
+            number(row.p2p_port),
+            number(row.rpc_port),
+        )
+    return Group(table, Text(footer, style="dim")) if footer else Group(table)
+
+
+def status_lines(rows: list[NodeStatus]) -> list[str]:
+    """The same without a terminal: one plain line a node."""
+    return [
+        f"{row.name:<8} {row.role:<6} "
+        + (
+            f"height={number(row.height)} tip={short(row.tip)} peers={number(row.peers)} "
+            f"mempool={number(row.mempool)} balance={amount(row.balance)} "
+            f"p2p={number(row.p2p_port)} rpc={number(row.rpc_port)}"
+            if row.running
+            else "stopped"
+        )
+        for row in rows
+    ]
+
+
+def block_entry(block: dict[str, Any], now: float | None = None) -> Panel:
+    """One block of getblock at verbosity 2, as a readable entry."""
+    age = int((time.time() if now is None else now) - block["time"])
+    lines = Text()
+    for tx in block["tx"]:
+        coinbase = "coinbase" in tx["vin"][0]
+        total = sum((out["value"] for out in tx["vout"]), Decimal(0))
+        lines.append(f"{short(tx['txid'])} ", style="dim")
+        if coinbase:
+            lines.append(f"coinbase      {total:>15.8f} BTC\n", style="yellow")
+        else:
+            fee = f"  fee {tx['fee']:.8f}" if "fee" in tx else ""
+            shape = f"{len(tx['vin'])} in, {len(tx['vout'])} out"
+            lines.append(f"{shape:<13} {total:>15.8f} BTC{fee}\n")
+    lines.rstrip()
+    title = f"[bold]{block['height']}[/bold]  {block['hash']}"
+    subtitle = (
+        f"{len(block['tx'])} tx · {block['size']} bytes · weight {block['weight']} · {age_text(age)} ago"
+    )
+    return Panel(
+        lines, title=title, subtitle=subtitle, title_align="left", subtitle_align="left", border_style="dim"
+    )
+
+
+def age_text(seconds: int) -> str:
+    if seconds < 120:
+        return f"{max(seconds, 0)} s"
+    return f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"
+
+
+def wallet_table(node: str, balances: dict[str, Any], addresses: list[tuple[str, Decimal, int]]) -> Table:
+    """addresses: (address, amount, confirmations) of the coins, largest first."""
+    mine = balances["mine"]
+    title = f"{node}: {amount(mine['trusted'])} BTC"
+    extra = [
+        f"{amount(mine[key])} {word}"
+        for key, word in (("untrusted_pending", "pending"), ("immature", "immature"))
+    ]
+    table = Table(title=f"{title}  ({', '.join(extra)})", title_justify="left", border_style="dim")
+    table.add_column("address", no_wrap=True)
+    table.add_column("amount", justify="right")
+    table.add_column("confirmations", justify="right")
+    for address, value, confirmations in addresses:
+        table.add_row(address, amount(value), str(confirmations))
+    return table
