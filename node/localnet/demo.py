@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ class Demo:
         self.full1, self.full2 = network.node("full1"), network.node("full2")
         self.miner, self.spv = network.node("miner1"), network.node("spv1")
         self.servers = [self.full1, self.full2, self.miner]
-        self.txid = ""
+        self.txid = self.lost = ""
 
     def steps(self) -> list[tuple[str, Callable[[], str]]]:
         return [
@@ -66,9 +67,7 @@ class Demo:
         )
         check(pending["confirmations"] == 0, f"it has {pending['confirmations']} confirmations already")
         for node in self.servers:
-            wait_until(
-                f"the mempool of {node.name} to have it", lambda n=node: self.txid in n.rpc("getrawmempool")
-            )
+            wait_until(f"the mempool of {node.name} to have it", partial(self.in_mempool, node, self.txid))
         return f"{self.txid[:16]}… is in three mempools, and pending in the SPV wallet"
 
     def confirm(self) -> str:
@@ -100,7 +99,7 @@ class Demo:
     def cut(self) -> str:
         self.network.partition(["full1", "spv1"], ["full2", "miner1"])
         self.lost = self.network.pay("spv1", "full1", Decimal("0.25"))
-        wait_until("full1 to hear of it", lambda: self.lost in self.full1.rpc("getrawmempool"))
+        wait_until("full1 to hear of it", partial(self.in_mempool, self.full1, self.lost))
         left = self.network.mine(2, self.full1)
         right = self.network.mine(3, self.miner)
         one = self.network.wait_synced(["full1", "spv1"])
@@ -123,15 +122,15 @@ class Demo:
         for node in self.servers:
             wait_until(
                 f"the lost payment to be in the mempool of {node.name}",
-                lambda n=node: self.lost in n.rpc("getrawmempool"),
+                partial(self.in_mempool, node, self.lost),
             )
         self.network.mine(1)
         self.network.wait_synced()
         for node in (self.full1, self.spv):
             wait_until(
                 f"{node.name} to see the payment confirmed again",
-                lambda n=node: self.confirmations(n, self.lost) == 1,
-                saw=lambda n=node: self.confirmations(n, self.lost),
+                partial(self.confirmed_once, node, self.lost),
+                saw=partial(self.confirmations, node, self.lost),
             )
         balance = self.full1.wallet("getbalances")["mine"]["trusted"]
         check(balance == Decimal("0.25"), f"full1 has {balance} BTC, not the 0.25 it was paid")
@@ -155,6 +154,13 @@ class Demo:
     @staticmethod
     def confirmations(node: NodeProcess, txid: str) -> int:
         return int(node.wallet("gettransaction", txid)["confirmations"])
+
+    @staticmethod
+    def in_mempool(node: NodeProcess, txid: str) -> bool:
+        return txid in node.rpc("getrawmempool")
+
+    def confirmed_once(self, node: NodeProcess, txid: str) -> bool:
+        return self.confirmations(node, txid) == 1
 
     def pending(self) -> Any:
         return self.spv.wallet("getbalances")["mine"]["untrusted_pending"]

@@ -1,4 +1,4 @@
-"""The local network as a whole: start, link, mine, pay, cut, join, stop; its state file; what a crash left behind."""
+"""The local network as a whole: start, link, mine, pay, cut, join, stop; and what a crash left behind."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -180,11 +181,9 @@ class LocalNetwork:
     def _wait_links(self, node: NodeProcess) -> None:
         for link in node.shape.links:
             if self.nodes[link].running:
-                wait_until(
-                    f"{node.name} to be linked to {link}", lambda link=link: self.linked(node.name, link)
-                )
+                wait_until(f"{node.name} to be linked to {link}", partial(self.linked, node.name, link))
         for dialer in self._dialers_of(node.name):
-            wait_until(f"{dialer} to be linked to {node.name}", lambda d=dialer: self.linked(d, node.name))
+            wait_until(f"{dialer} to be linked to {node.name}", partial(self.linked, dialer, node.name))
 
     def partition(self, one: Iterable[str], other: Iterable[str]) -> None:
         """Cuts every link between the two groups; it stays cut until `join`."""
@@ -215,7 +214,7 @@ class LocalNetwork:
 
     @property
     def treasury(self) -> NodeProcess:
-        """The node whose wallet holds the coins mined in advance: the first miner, else the first full node."""
+        """Whose wallet holds the coins mined in advance: the first miner, else the first full node."""
         shapes = self.shape.with_role("miner") or self.shape.with_role("full")
         return self.nodes[shapes[0].name]
 
@@ -250,7 +249,7 @@ class LocalNetwork:
         def tips() -> dict[str, str]:
             return {node.name: node.rpc("getbestblockhash") for node in chosen}
 
-        wait_until("one tip everywhere", lambda: len(set(tips().values())) == 1, timeout=timeout, saw=tips)
+        wait_until("one tip everywhere", lambda: len({*tips().values()}) == 1, timeout=timeout, saw=tips)
         return next(iter(tips().values()))
 
     def settle(self) -> None:

@@ -1,4 +1,4 @@
-"""What a local network looks like: its nodes, their roles and who dials whom. From counts, or from a TOML file."""
+"""What a local network looks like: its nodes, their roles and who dials whom; from counts or from TOML."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Shape:
 
 
 def from_counts(full: int = 2, miners: int = 1, spv: int = 1, interval: float = DEFAULT_INTERVAL) -> Shape:
-    """full1, full2, ..., miner1, ..., spv1, ...: full nodes and miners all linked, SPV nodes to up to two of them."""
+    """full1 ..., miner1 ..., spv1 ...: full nodes and miners all linked, SPV nodes to two of them."""
     if min(full, miners, spv) < 0 or full + miners < 1:
         raise ShapeError("a network needs at least one full node or miner")
     servers = [NodeShape(f"full{i + 1}", "full") for i in range(full)]
