@@ -1,0 +1,76 @@
+"""What an RPC method is handed: the node, who asks, and for which wallet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .errors import RpcCode, RpcError, misc_error
+
+if TYPE_CHECKING:
+    from pybitcoind.chain.manager import ChainManager
+    from pybitcoind.chain.mempool.pool import Mempool
+    from pybitcoind.chain.params import ChainParams
+    from pybitcoind.chain.ports import Clock, Ports
+    from pybitcoind.p2p.peer_manager import PeerManager
+
+    from ..app import Node
+    from .registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class RpcContext:
+    """wallet_name: from the path /wallet/NAME, None for "/". user: who authenticated.
+
+    given: how many arguments the caller passed, for the few methods that act on it.
+    """
+
+    node: Node
+    wallet_name: str | None = None
+    user: str = ""
+    given: int = 0
+
+    @property
+    def params(self) -> ChainParams:
+        return self.node.params
+
+    @property
+    def ports(self) -> Ports:
+        return self.node.ports
+
+    @property
+    def clock(self) -> Clock:
+        return self.node.ports.clock
+
+    @property
+    def registry(self) -> Registry:
+        return self.node.registry
+
+    @property
+    def chain(self) -> ChainManager:
+        return self.node.chain
+
+    @property
+    def mempool(self) -> Mempool:
+        """RpcError -33 where the node has none."""
+        if self.node.mempool is None:
+            raise RpcError(RpcCode.CLIENT_MEMPOOL_DISABLED, "Mempool disabled or instance not found")
+        return self.node.mempool
+
+    @property
+    def peers(self) -> PeerManager:
+        """RpcError -31 where the node has none."""
+        if self.node.peers is None:
+            raise RpcError(
+                RpcCode.CLIENT_P2P_DISABLED, "Error: Peer-to-peer functionality missing or disabled"
+            )
+        return self.node.peers
+
+    def deprecated_enabled(self, name: str) -> bool:
+        """-deprecatedrpc=name is set."""
+        return name in self.node.config.values("deprecatedrpc")
+
+    def only_regtest(self, message: str) -> None:
+        """RpcError -1 with message on networks without mock time."""
+        if not self.params.mockable:
+            raise misc_error(message)
