@@ -6,12 +6,9 @@ block a peer and we have in common (Bitcoin Core 31.99, net_processing.cpp). Tim
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:
-    from ..chain.header_tree import HeaderNode
+from ..chain.header_tree import HeaderNode, HeaderTree, fork_point
 
 MAX_BLOCKS_IN_TRANSIT_PER_PEER = 16
 BLOCK_DOWNLOAD_WINDOW = 1024
@@ -24,24 +21,6 @@ BLOCK_TIMEOUT_PER_PEER = 0.5
 """In block intervals: how long the first block in flight of a peer may take, and what each other peer we
 download from adds to it (our own line may be what is slow)."""
 NODE_NETWORK_LIMITED_MIN_BLOCKS = 288
-
-
-class Tree(Protocol):
-    """What is asked of the header tree and the active chain."""
-
-    def lookup(self, block_hash: bytes) -> HeaderNode | None: ...
-
-    def in_chain(self, node: HeaderNode) -> bool:
-        """Whether node is on the active chain."""
-
-    def have_data(self, node: HeaderNode) -> bool: ...
-
-    def is_connectable(self, node: HeaderNode) -> bool:
-        """Whether this block and all below it are or were here (Core: HaveNumChainTxs)."""
-
-    def is_failed(self, node: HeaderNode) -> bool: ...
-
-    def fork_point(self, a: HeaderNode, b: HeaderNode) -> HeaderNode: ...
 
 
 @dataclass(slots=True)
@@ -71,17 +50,15 @@ class PeerBlocks:
 
 
 class BlockDownload:
-    def __init__(self, tree: Tree, *, segwit_active: Callable[[HeaderNode], bool]) -> None:
-        """segwit_active: whether a block's height has segwit, so that its witnesses are needed."""
-        self._tree, self._segwit_active = tree, segwit_active
+    def __init__(self, tree: HeaderTree, *, segwit_height: int) -> None:
+        """segwit_height: from here on only peers that serve witnesses are asked."""
+        self._tree, self._segwit_height = tree, segwit_height
         self.peers: dict[int, PeerBlocks] = {}
         self.in_flight: dict[bytes, int] = {}
         """Block hash to the peer that was asked: never two at once."""
         self.stalling_timeout = STALLING_TIMEOUT
 
-    def add_peer(
-        self, peer: int, *, serves: bool, limited: bool, witness: bool, inbound: bool
-    ) -> PeerBlocks:
+    def add_peer(self, peer: int, *, serves: bool, limited: bool, witness: bool, inbound: bool) -> PeerBlocks:
         state = self.peers[peer] = PeerBlocks(serves, limited, witness, inbound)
         return state
 
@@ -101,7 +78,7 @@ class BlockDownload:
         """The peer claims to have this block."""
         state = self.peers[peer]
         self.resolve(peer)
-        node = self._tree.lookup(block_hash)
+        node = self._tree.get(block_hash)
         if node is None:
             state.last_unknown = block_hash
         elif state.best_known is None or node.chainwork >= state.best_known.chainwork:
@@ -112,7 +89,7 @@ class BlockDownload:
         state = self.peers[peer]
         if state.last_unknown is None:
             return
-        node = self._tree.lookup(state.last_unknown)
+        node = self._tree.get(state.last_unknown)
         if node is not None:
             state.last_unknown = None
             if state.best_known is None or node.chainwork >= state.best_known.chainwork:
@@ -122,8 +99,7 @@ class BlockDownload:
         """Whether the peer announced or was sent this header or one above it."""
         state = self.peers[peer]
         return any(
-            best is not None and best.height >= node.height and best.ancestor(node.height) is node
-            for best in (state.best_known, state.best_sent)
+            best is not None and best.descends_from(node) for best in (state.best_known, state.best_sent)
         )
 
     # Asking
@@ -134,7 +110,7 @@ class BlockDownload:
     def next_blocks(
         self, peer: int, tip: HeaderNode, minimum_chainwork: int
     ) -> tuple[list[HeaderNode], int | None]:
-        """Blocks to ask the peer for now, lowest first, and the peer that holds up the window, if one does."""
+        """Blocks to ask the peer for now, lowest first, and the peer that holds up the window, if any."""
         state, wanted = self.peers[peer], self.room(peer)
         if not wanted:
             return [], None
@@ -142,13 +118,8 @@ class BlockDownload:
         best = state.best_known
         if best is None or best.chainwork < tip.chainwork or best.chainwork < minimum_chainwork:
             return [], None
-        fork, common = self._tree.fork_point(best, tip), state.last_common
-        if (
-            common is None
-            or fork.chainwork > common.chainwork
-            or best.height < common.height
-            or best.ancestor(common.height) is not common
-        ):
+        fork, common = fork_point(best, tip), state.last_common
+        if common is None or fork.chainwork > common.chainwork or not best.descends_from(common):
             state.last_common = common = fork
         if common is best:
             return [], None
@@ -157,7 +128,8 @@ class BlockDownload:
     def _walk(
         self, peer: int, state: PeerBlocks, common: HeaderNode, best: HeaderNode, wanted: int
     ) -> tuple[list[HeaderNode], int | None]:
-        tree, found, waiting_for = self._tree, [], None
+        tree, waiting_for = self._tree, None
+        found: list[HeaderNode] = []
         window_end = common.height + BLOCK_DOWNLOAD_WINDOW
         limit = min(best.height, window_end + 1)  # one more, to see whether the window is what stops us
         walk = common
@@ -165,12 +137,12 @@ class BlockDownload:
             step = min(limit - walk.height, max(wanted - len(found), 128))
             top = best.ancestor(walk.height + step)
             for node in _path(walk, top):
-                if tree.is_failed(node):
+                if node.failed:
                     return found, None  # the peer is on a chain that we know to be invalid
-                if not state.witness and self._segwit_active(node):
+                if not state.witness and node.height >= self._segwit_height:
                     return found, None
-                if tree.have_data(node) or tree.in_chain(node):
-                    if tree.is_connectable(node):
+                if node.have_data or tree.in_chain(node):
+                    if node.chain_tx_count:
                         state.last_common = node
                     continue
                 if (asked := self.in_flight.get(node.hash)) is not None:
@@ -194,21 +166,21 @@ class BlockDownload:
         Empty for a reorganisation of more than 16 blocks: the parallel download does that.
         """
         tree, state = self._tree, self.peers[peer]
-        if tree.is_failed(last) or tip.chainwork > last.chainwork:
+        if last.failed or tip.chainwork > last.chainwork:
             return []
         missing: list[HeaderNode] = []
         walk: HeaderNode | None = last
         while walk is not None and not tree.in_chain(walk):
             if len(missing) > MAX_BLOCKS_IN_TRANSIT_PER_PEER:
                 return []
-            if not tree.have_data(walk) and walk.hash not in self.in_flight:
-                if state.witness or not self._segwit_active(walk):
-                    missing.append(walk)
+            wanted = not walk.have_data and walk.hash not in self.in_flight
+            if wanted and (state.witness or walk.height < self._segwit_height):
+                missing.append(walk)
             walk = walk.prev
         return missing[::-1][: self.room(peer)]
 
     def requested(self, peer: int, node: HeaderNode, now: float) -> bool:
-        """The block is being asked of the peer; False if it was already. Another peer's request is forgotten."""
+        """The block is being asked of the peer; False if it was. Another peer's request is forgotten."""
         asked = self.in_flight.get(node.hash)
         if asked == peer:
             return False
@@ -257,7 +229,7 @@ class BlockDownload:
             self.stalling_timeout = max(float(int(self.stalling_timeout * 0.85)), STALLING_TIMEOUT)
 
     def overdue(self, peer: int, spacing: float, now: float) -> HeaderNode | None:
-        """The block that has been first in flight for too long, if there is one. spacing: the block interval."""
+        """The block that has been first in flight for too long, if any. spacing: the block interval."""
         state = self.peers[peer]
         if not state.in_flight:
             return None

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ..chain.consensus.pow import block_work, permitted_difficulty_transition
@@ -43,12 +44,12 @@ def claimed_work(headers: Sequence[BlockHeader]) -> int:
 
 def are_continuous(headers: Sequence[BlockHeader]) -> bool:
     """Whether each header builds on the one before it."""
-    return all(b.prev_hash == a.hash for a, b in zip(headers, headers[1:], strict=False))
+    return all(b.prev_hash == a.hash for a, b in pairwise(headers))
 
 
 def anti_dos_threshold(tip: HeaderNode, minimum_chainwork: int) -> int:
     """Chainwork below which headers are not stored before their chain is seen to reach it."""
-    near_tip = tip.chainwork - min(ANTI_DOS_BLOCKS * block_work(tip.header.bits), tip.chainwork)
+    near_tip = tip.chainwork - min(ANTI_DOS_BLOCKS * block_work(tip.bits), tip.chainwork)
     return max(near_tip, minimum_chainwork)
 
 
@@ -95,8 +96,8 @@ class LowWorkSync:
         seconds = max(0, int(now) - start.mtp() + MAX_FUTURE_BLOCK_TIME)
         self._max_bits = 6 * seconds // self.COMMITMENT_PERIOD
         self.work, self.height = start.chainwork, start.height
-        self._last_hash, self._last_bits = start.hash, start.header.bits
-        self.last_time = start.header.time
+        self._last_hash, self._last_bits = start.hash, start.bits
+        self.last_time = start.time
         self._buffer: deque[BlockHeader] = deque()
         self._release_all = False
 
@@ -144,7 +145,7 @@ class LowWorkSync:
             self.phase = Phase.REDOWNLOAD
             start = self._start
             self.work, self.height = start.chainwork, start.height
-            self._last_hash, self._last_bits = start.hash, start.header.bits
+            self._last_hash, self._last_bits = start.hash, start.bits
             return Progress(True, True)
         return Progress(True, full)
 
@@ -157,9 +158,9 @@ class LowWorkSync:
             self._advance(header)
             if self.work >= self._minimum_work:
                 self._release_all = True
-            if not self._release_all and committed:
-                if not self._bits or self._bits.popleft() != self._bit(header):
-                    return Progress()
+            compare = committed and not self._release_all
+            if compare and (not self._bits or self._bits.popleft() != self._bit(header)):
+                return Progress()
             self._buffer.append(header)
             while self._buffer and (self._release_all or len(self._buffer) > self.REDOWNLOAD_BUFFER):
                 ready.append(self._buffer.popleft())
@@ -173,9 +174,7 @@ class LowWorkSync:
         return bool(siphash(self._salt, header.hash) & 1)
 
     def _permitted(self, header: BlockHeader) -> bool:
-        return permitted_difficulty_transition(
-            self._params, self.height + 1, self._last_bits, header.bits
-        )
+        return permitted_difficulty_transition(self.height + 1, self._last_bits, header.bits, self._params)
 
     def _advance(self, header: BlockHeader) -> None:
         self.work += block_work(header.bits)

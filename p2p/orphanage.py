@@ -153,7 +153,7 @@ class Orphanage:
 
     def has_work(self, peer: int) -> bool:
         share = self._shares.get(peer)
-        return bool(share) and any(self._orphans[w].reconsider_by == peer for w in share.orphans)
+        return any(self._orphans[w].reconsider_by == peer for w in (share.orphans if share else ()))
 
     def children_from(self, parent: Transaction, peer: int) -> list[Transaction]:
         """Orphans of this peer that spend parent: those due for another try first, then newest first."""

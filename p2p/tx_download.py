@@ -69,11 +69,6 @@ def unique_parents(tx: Transaction) -> list[bytes]:
     return sorted({txin.prevout.txid for txin in tx.vin})
 
 
-def package_hash(transactions: Iterable[Transaction]) -> bytes:
-    wtxids = sorted((tx.wtxid for tx in transactions), key=lambda wtxid: wtxid[::-1])
-    return sha256(b"".join(wtxids))
-
-
 class TxDownload:
     def __init__(self, pool: Pool, random: Random) -> None:
         self._pool, self._random = pool, random
