@@ -32,6 +32,6 @@ class HeaderContext(Protocol):
         """Median of the times of this header and the 10 below it (fewer near genesis)."""
         ...
 
-    def ancestor(self, height: int) -> HeaderContext | None:
-        """The header at height in this one's chain, itself included; None where there is none."""
+    def ancestor(self, height: int) -> HeaderContext:
+        """The header at height, 0 to its own, in this one's chain, itself included."""
         ...

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ..params import ALWAYS_ACTIVE, NEVER_ACTIVE, Bip9Deployment, ChainParams
+from ..script.flags import ScriptFlags
 from .context import HeaderContext
 
 VERSION_TOP_BITS = 0x20000000
@@ -38,6 +39,33 @@ def activation_height(name: str, params: ChainParams) -> int:
 def is_active(name: str, prev_height: int, params: ChainParams) -> bool:
     """Whether the buried deployment name holds in the block after prev_height (-1 below genesis)."""
     return prev_height + 1 >= activation_height(name, params)
+
+
+def script_flags_for(height: int, block_hash: bytes, params: ChainParams) -> ScriptFlags:
+    """The script rules that hold in the block at height.
+
+    P2SH, segwit and taproot are applied to all blocks but those few, known by hash, that broke them before
+    they were rules.
+    """
+    exception = params.script_flag_exceptions.get(block_hash)
+    if exception is None:
+        flags = ScriptFlags.P2SH | ScriptFlags.WITNESS | ScriptFlags.TAPROOT
+    else:
+        flags = ScriptFlags.NONE
+        for name in exception:
+            flags |= ScriptFlags[name]
+    for name, flag in _BURIED_FLAGS:
+        if is_active(name, height - 1, params):
+            flags |= flag
+    return flags
+
+
+_BURIED_FLAGS = (
+    ("bip66", ScriptFlags.DERSIG),
+    ("bip65", ScriptFlags.CHECKLOCKTIMEVERIFY),
+    ("csv", ScriptFlags.CHECKSEQUENCEVERIFY),
+    ("segwit", ScriptFlags.NULLDUMMY),
+)
 
 
 class ThresholdState(Enum):
@@ -140,7 +168,6 @@ def state_since(
     assert node is not None  # the first period is DEFINED
     while node.height >= deployment.period:
         earlier = node.ancestor(node.height - deployment.period)
-        assert earlier is not None
         if deployment_state(name, earlier, params, cache) is not state:
             break
         node = earlier

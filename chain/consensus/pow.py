@@ -73,7 +73,6 @@ def next_work_required(prev: HeaderContext, header_time: int, params: ChainParam
     interval = params.difficulty_interval
     if (prev.height + 1) % interval == 0:
         first = prev.ancestor(prev.height - (interval - 1))
-        assert first is not None
         return _retarget(prev, first, params)
     if not params.pow_allow_min_difficulty:
         return prev.bits

@@ -1,0 +1,178 @@
+"""The rules of a block that need the coins it spends, all but the scripts.
+
+Source: ConnectBlock in Bitcoin Core 31.99 src/validation.cpp. The caller fetches the coins of the whole block
+in one trip, calls `spend_block`, and only then runs the scripts: Core, too, tells a script's failure last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from ..params import ChainParams
+from ..primitives.block import Block
+from ..primitives.hashes import hash_from_hex
+from ..primitives.transaction import Coin, OutPoint, Transaction
+from ..script.errors import ScriptError
+from ..script.script import is_unspendable
+from .blocks import block_subsidy
+from .context import HeaderContext
+from .deployments import is_active
+from .errors import BlockFault, BlockInvalid, TxInvalid
+from .limits import BIP34_IMPLIES_BIP30_LIMIT, MAX_BLOCK_SIGOPS_COST, MAX_MONEY
+from .sigops import sigop_cost
+from .transactions import check_tx_inputs, locks_passed, sequence_locks
+
+_new = tuple.__new__
+
+BIP30_EXCEPTIONS = {
+    91842: hash_from_hex("00000000000a4d0a398161ffc163c503763b1f4360639393e0e4c8e300e0caec"),
+    91880: hash_from_hex("00000000000743f190a18c5577a3c2d2a1f610ae9601ac046a38084ccb7cd721"),
+}
+"""The two blocks of the main chain whose coinbases repeat, and so overwrite, older ones."""
+BIP30_OVERWRITTEN = {
+    91722: hash_from_hex("00000000000271a2dc26e7667f8419f2e15416dc6955e5a6c6cdf3f2574dd08e"),
+    91812: hash_from_hex("00000000000af0aed4792b1acee3d966af36cf5def14935db8de83d6f9306f2f"),
+}
+"""The blocks whose coinbases they overwrote; disconnecting one of these finds its outputs changed."""
+
+
+@dataclass(slots=True)
+class BlockSpend:
+    """What a block does to the coins."""
+
+    undo: list[list[Coin]]
+    """Per transaction after the coinbase, the coins it spends in the order of its inputs."""
+    changes: dict[OutPoint, Coin | None]
+    """New coins, and None for spent ones; what was made and spent in the block is in neither."""
+    fees: int
+    sigop_cost: int
+
+
+def bip30_applies(height: int, block_hash: bytes, prev: HeaderContext, params: ChainParams) -> bool:
+    """Whether the block after prev must be asked for transactions that would overwrite unspent ones (BIP 30).
+
+    Since coinbases name their height (BIP 34) none can repeat; what the main chain had before is known.
+    """
+    if height >= BIP34_IMPLIES_BIP30_LIMIT and params.bip34_height > 1:
+        return True
+    if BIP30_EXCEPTIONS.get(height) == block_hash:
+        return False
+    if params.bip34_height <= 1:  # every coinbase names its height; Core asks, and always hears no
+        return False
+    if prev.height < params.bip34_height:
+        return True
+    return prev.ancestor(params.bip34_height).hash != params.bip34_hash
+
+
+def check_bip30(block: Block, unspent: Collection[OutPoint]) -> None:
+    """That no transaction of block makes an unspent outpoint anew; raises BlockInvalid (CVE-2012-1909).
+
+    unspent: those of `created_outpoints(block)` that exist. Only where `bip30_applies`.
+    """
+    if unspent:
+        raise BlockInvalid(BlockFault.CONSENSUS, "bad-txns-BIP30", "tried to overwrite transaction")
+
+
+def created_outpoints(block: Block) -> list[OutPoint]:
+    """Every output of block, in order."""
+    return [OutPoint(tx.txid, n) for tx in block.vtx for n in range(len(tx.vout))]
+
+
+def spent_outpoints(block: Block) -> list[OutPoint]:
+    """What block spends from outside of itself, in order: the coins to fetch for `spend_block`."""
+    made = {tx.txid for tx in block.vtx}
+    return [prevout for tx in block.vtx[1:] for prevout, _, _ in tx.vin if prevout[0] not in made]
+
+
+def spend_block(
+    block: Block,
+    coins: dict[OutPoint, Coin],
+    prev: HeaderContext,
+    params: ChainParams,
+    flags: int,
+) -> BlockSpend:
+    """Spends and makes the coins of block, the one after prev; raises BlockInvalid. check_block comes first.
+
+    coins: those of `spent_outpoints(block)` that exist. The mapping is used up: pass a fresh one.
+    flags: `script_flags_for` the block, for its signature operations.
+    """
+    height = prev.height + 1
+    bip68 = is_active("csv", prev.height, params)
+    flags = int(flags)
+    undo: list[list[Coin]] = []
+    changes: dict[OutPoint, Coin | None] = {}
+    fees = cost = 0
+    take = coins.pop
+    for tx in block.vtx:
+        spent: list[Coin] = []
+        coinbase = not undo and tx is block.vtx[0]
+        if not coinbase:
+            found = [take(prevout, None) for prevout, _, _ in tx.vin]
+            try:
+                fees += check_tx_inputs(tx, found, height)
+            except TxInvalid as error:
+                raise BlockInvalid(
+                    BlockFault.CONSENSUS,
+                    error.reason,
+                    f"{error.detail} in transaction {tx.txid[::-1].hex()}",
+                ) from error
+            spent = found  # type: ignore[assignment]  # no None is left among them
+            if fees > MAX_MONEY:
+                raise BlockInvalid(
+                    BlockFault.CONSENSUS,
+                    "bad-txns-accumulated-fee-outofrange",
+                    "accumulated fee in the block out of range",
+                )
+            if bip68 and tx.version >= 2:
+                locks = sequence_locks(tx, [coin[2] for coin in spent], prev)
+                if not locks_passed(locks, prev):
+                    raise BlockInvalid(
+                        BlockFault.CONSENSUS,
+                        "bad-txns-nonfinal",
+                        f"contains a non-BIP68-final transaction {tx.txid[::-1].hex()}",
+                    )
+            undo.append(spent)
+
+        cost += sigop_cost(tx, spent, flags)
+        if cost > MAX_BLOCK_SIGOPS_COST:
+            raise BlockInvalid(BlockFault.CONSENSUS, "bad-blk-sigops", "too many sigops")
+
+        for (prevout, _, _), coin in zip(tx.vin, spent, strict=False):
+            if coin[2] == height:  # made in this block
+                del changes[prevout]
+            else:
+                changes[prevout] = None
+        txid = tx.txid
+        for n, (value, script) in enumerate(tx.vout):
+            if not is_unspendable(script):
+                outpoint = _new(OutPoint, (txid, n))
+                coins[outpoint] = changes[outpoint] = _new(Coin, (value, script, height, coinbase))
+
+    paid = sum(out.value for out in block.vtx[0].vout)
+    limit = fees + block_subsidy(height, params)
+    if paid > limit:
+        raise BlockInvalid(
+            BlockFault.CONSENSUS,
+            "bad-cb-amount",
+            f"coinbase pays too much (actual={paid} vs limit={limit})",
+        )
+    return BlockSpend(undo, changes, fees, cost)
+
+
+def script_failure(error: ScriptError, tx: Transaction, index: int) -> BlockInvalid:
+    """The failure of a block in which input number index of tx does not verify."""
+    return BlockInvalid(
+        BlockFault.CONSENSUS,
+        f"block-script-verify-flag-failed ({error.message})",
+        script_failure_detail(tx, index),
+    )
+
+
+def script_failure_detail(tx: Transaction, index: int) -> str:
+    """Which input it was, in Core's words; mempool-script-verify-flag-failed carries it as well."""
+    prevout = tx.vin[index].prevout
+    return (
+        f"input {index} of {tx.txid[::-1].hex()} (wtxid {tx.wtxid[::-1].hex()}), "
+        f"spending {prevout.txid[::-1].hex()}:{prevout.vout}"
+    )
