@@ -1,0 +1,249 @@
+"""Which block is asked of which peer, decided without sockets.
+
+Blocks are fetched in parallel, each from one peer at a time, inside a window that moves on with the last
+block a peer and we have in common (Bitcoin Core 31.99, net_processing.cpp). Times are seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..chain.header_tree import HeaderNode, HeaderTree, fork_point
+
+MAX_BLOCKS_IN_TRANSIT_PER_PEER = 16
+BLOCK_DOWNLOAD_WINDOW = 1024
+"""Blocks ahead of the last common one that are fetched: it bounds how disordered blocks are on disk."""
+STALLING_TIMEOUT = 2.0
+STALLING_TIMEOUT_MAX = 64.0
+"""Seconds a peer may hold up the window; doubled for the next peer each time one is dropped for it."""
+BLOCK_TIMEOUT_BASE = 1.0
+BLOCK_TIMEOUT_PER_PEER = 0.5
+"""In block intervals: how long the first block in flight of a peer may take, and what each other peer we
+download from adds to it (our own line may be what is slow)."""
+NODE_NETWORK_LIMITED_MIN_BLOCKS = 288
+
+
+@dataclass(slots=True)
+class PeerBlocks:
+    """What is known of one peer's chain, and what was asked of it."""
+
+    serves: bool = False
+    """NODE_NETWORK or NODE_NETWORK_LIMITED."""
+    limited: bool = False
+    """It has only the last NODE_NETWORK_LIMITED_MIN_BLOCKS blocks."""
+    witness: bool = False
+    inbound: bool = False
+    best_known: HeaderNode | None = None
+    """The block with the most work that it announced."""
+    last_unknown: bytes | None = None
+    """The last block it announced whose header we lack."""
+    last_common: HeaderNode | None = None
+    best_sent: HeaderNode | None = None
+    """The best header we sent it."""
+    in_flight: dict[bytes, HeaderNode] = field(default_factory=dict)
+    """Asked and not yet received, in the order of asking."""
+    downloading_since: float = 0.0
+    """When the first block in flight became the first."""
+    stalling_since: float | None = None
+    last_announcement: float = 0.0
+    """When it first announced a block that is better than our tip."""
+
+
+class BlockDownload:
+    def __init__(self, tree: HeaderTree, *, segwit_height: int) -> None:
+        """segwit_height: from here on only peers that serve witnesses are asked."""
+        self._tree, self._segwit_height = tree, segwit_height
+        self.peers: dict[int, PeerBlocks] = {}
+        self.in_flight: dict[bytes, int] = {}
+        """Block hash to the peer that was asked: never two at once."""
+        self.stalling_timeout = STALLING_TIMEOUT
+
+    def add_peer(self, peer: int, *, serves: bool, limited: bool, witness: bool, inbound: bool) -> PeerBlocks:
+        state = self.peers[peer] = PeerBlocks(serves, limited, witness, inbound)
+        return state
+
+    def remove_peer(self, peer: int) -> None:
+        """What was asked of it may be asked of others."""
+        state = self.peers.pop(peer, None)
+        for block_hash in state.in_flight if state else ():
+            self.in_flight.pop(block_hash, None)
+
+    @property
+    def downloading_peers(self) -> int:
+        return sum(bool(state.in_flight) for state in self.peers.values())
+
+    # What peers have
+
+    def announced(self, peer: int, block_hash: bytes) -> None:
+        """The peer claims to have this block."""
+        state = self.peers[peer]
+        self.resolve(peer)
+        node = self._tree.get(block_hash)
+        if node is None:
+            state.last_unknown = block_hash
+        elif state.best_known is None or node.chainwork >= state.best_known.chainwork:
+            state.best_known = node
+
+    def resolve(self, peer: int) -> None:
+        """Looks again for the header of the last unknown block it announced."""
+        state = self.peers[peer]
+        if state.last_unknown is None:
+            return
+        node = self._tree.get(state.last_unknown)
+        if node is not None:
+            state.last_unknown = None
+            if state.best_known is None or node.chainwork >= state.best_known.chainwork:
+                state.best_known = node
+
+    def has_header(self, peer: int, node: HeaderNode) -> bool:
+        """Whether the peer announced or was sent this header or one above it."""
+        state = self.peers[peer]
+        return any(
+            best is not None and best.descends_from(node) for best in (state.best_known, state.best_sent)
+        )
+
+    # Asking
+
+    def room(self, peer: int) -> int:
+        return max(0, MAX_BLOCKS_IN_TRANSIT_PER_PEER - len(self.peers[peer].in_flight))
+
+    def next_blocks(
+        self, peer: int, tip: HeaderNode, minimum_chainwork: int
+    ) -> tuple[list[HeaderNode], int | None]:
+        """Blocks to ask the peer for now, lowest first, and the peer that holds up the window, if any."""
+        state, wanted = self.peers[peer], self.room(peer)
+        if not wanted:
+            return [], None
+        self.resolve(peer)
+        best = state.best_known
+        if best is None or best.chainwork < tip.chainwork or best.chainwork < minimum_chainwork:
+            return [], None
+        fork, common = fork_point(best, tip), state.last_common
+        if common is None or fork.chainwork > common.chainwork or not best.descends_from(common):
+            state.last_common = common = fork
+        if common is best:
+            return [], None
+        return self._walk(peer, state, common, best, wanted)
+
+    def _walk(
+        self, peer: int, state: PeerBlocks, common: HeaderNode, best: HeaderNode, wanted: int
+    ) -> tuple[list[HeaderNode], int | None]:
+        tree, waiting_for = self._tree, None
+        found: list[HeaderNode] = []
+        window_end = common.height + BLOCK_DOWNLOAD_WINDOW
+        limit = min(best.height, window_end + 1)  # one more, to see whether the window is what stops us
+        walk = common
+        while walk.height < limit:
+            step = min(limit - walk.height, max(wanted - len(found), 128))
+            top = best.ancestor(walk.height + step)
+            for node in _path(walk, top):
+                if node.failed:
+                    return found, None  # the peer is on a chain that we know to be invalid
+                if not state.witness and node.height >= self._segwit_height:
+                    return found, None
+                if node.have_data or tree.in_chain(node):
+                    if node.chain_tx_count:
+                        state.last_common = node
+                    continue
+                if (asked := self.in_flight.get(node.hash)) is not None:
+                    if waiting_for is None:
+                        waiting_for = asked
+                    continue
+                if node.height > window_end:
+                    staller = waiting_for if not found and waiting_for != peer else None
+                    return found, staller
+                if state.limited and best.height - node.height >= NODE_NETWORK_LIMITED_MIN_BLOCKS - 2:
+                    continue
+                found.append(node)
+                if len(found) == wanted:
+                    return found, None
+            walk = top
+        return found, None
+
+    def direct_fetch(self, peer: int, last: HeaderNode, tip: HeaderNode) -> list[HeaderNode]:
+        """Blocks to ask for at once when the peer announced headers up to `last` near the tip, lowest first.
+
+        Empty for a reorganisation of more than 16 blocks: the parallel download does that.
+        """
+        tree, state = self._tree, self.peers[peer]
+        if last.failed or tip.chainwork > last.chainwork:
+            return []
+        missing: list[HeaderNode] = []
+        walk: HeaderNode | None = last
+        while walk is not None and not tree.in_chain(walk):
+            if len(missing) > MAX_BLOCKS_IN_TRANSIT_PER_PEER:
+                return []
+            wanted = not walk.have_data and walk.hash not in self.in_flight
+            if wanted and (state.witness or walk.height < self._segwit_height):
+                missing.append(walk)
+            walk = walk.prev
+        return missing[::-1][: self.room(peer)]
+
+    def requested(self, peer: int, node: HeaderNode, now: float) -> bool:
+        """The block is being asked of the peer; False if it was. Another peer's request is forgotten."""
+        asked = self.in_flight.get(node.hash)
+        if asked == peer:
+            return False
+        if asked is not None:
+            self.done(node.hash, now)
+        state = self.peers[peer]
+        state.in_flight[node.hash] = node
+        self.in_flight[node.hash] = peer
+        if len(state.in_flight) == 1:
+            state.downloading_since = now
+        return True
+
+    def done(self, block_hash: bytes, now: float, *, only_from: int | None = None) -> None:
+        """The block came, or is no longer wanted. only_from: but only if this peer was asked for it."""
+        peer = self.in_flight.get(block_hash)
+        if peer is None or (only_from is not None and peer != only_from):
+            return
+        del self.in_flight[block_hash]
+        state = self.peers[peer]
+        if next(iter(state.in_flight)) == block_hash:
+            state.downloading_since = max(state.downloading_since, now)
+        del state.in_flight[block_hash]
+        state.stalling_since = None
+
+    # Peers that do not deliver
+
+    def stalls(self, staller: int, now: float) -> bool:
+        """The window is held up by this peer; True if that is new."""
+        state = self.peers[staller]
+        if state.stalling_since is not None:
+            return False
+        state.stalling_since = now
+        return True
+
+    def stalled_too_long(self, peer: int, now: float) -> bool:
+        """Whether the peer is to be dropped for holding up the window; the next one then gets more time."""
+        since = self.peers[peer].stalling_since
+        if since is None or since >= now - self.stalling_timeout:
+            return False
+        self.stalling_timeout = min(2 * self.stalling_timeout, STALLING_TIMEOUT_MAX)
+        return True
+
+    def block_connected(self) -> None:
+        """The stalling time goes slowly back to its default."""
+        if self.stalling_timeout != STALLING_TIMEOUT:
+            self.stalling_timeout = max(float(int(self.stalling_timeout * 0.85)), STALLING_TIMEOUT)
+
+    def overdue(self, peer: int, spacing: float, now: float) -> HeaderNode | None:
+        """The block that has been first in flight for too long, if any. spacing: the block interval."""
+        state = self.peers[peer]
+        if not state.in_flight:
+            return None
+        others = self.downloading_peers - 1
+        allowed = spacing * (BLOCK_TIMEOUT_BASE + BLOCK_TIMEOUT_PER_PEER * others)
+        return next(iter(state.in_flight.values())) if now > state.downloading_since + allowed else None
+
+
+def _path(below: HeaderNode, top: HeaderNode) -> list[HeaderNode]:
+    """The nodes above `below` up to top, lowest first."""
+    nodes, node = [], top
+    while node is not below:
+        nodes.append(node)
+        if node.prev is None:
+            break
+        node = node.prev
+    return nodes[::-1]
