@@ -1,0 +1,452 @@
+"""Blocks, their undo data and the header rows: blocks/index.sqlite and blocks/blkNNNNN.sqlite.
+
+Writing is behind: `add_block` gives a position at once and keeps the bytes in memory, where reads find them,
+like the undo data of `add_undo`, until `sync` commits it all in one durable transaction per file.
+`write_headers` syncs first, so a header row never says "have data" about data that a power cut could take.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Container, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+from ..params import ChainParams
+from ..ports import Storage
+from ..primitives.hashes import sha256d
+from .coin_store import network_name
+from .database import SUFFIX, Connection, Database, StorageError, repair_advice, uninterrupted
+from .migrations import Schema, open_database
+from .records import BlockUndo, RecordError
+
+FOLDER = "blocks"
+INDEX = f"{FOLDER}/index{SUFFIX}"
+MAX_FILE_BYTES = 128 << 20
+"""Bytes of blocks in one file (Core MAX_BLOCKFILE_SIZE)."""
+OPEN_FILES = 4
+SYNC_BYTES = 32 << 20
+"""Bytes waiting in memory from which `sync_due` asks for a sync."""
+
+_INDEX_SCHEMA = Schema(
+    1,
+    [
+        """CREATE TABLE headers (
+            height INTEGER, hash BLOB, header BLOB NOT NULL, chainwork BLOB NOT NULL, status INTEGER NOT NULL,
+            sequence INTEGER NOT NULL, tx_count INTEGER NOT NULL, file INTEGER, row INTEGER,
+            PRIMARY KEY (height, hash)) WITHOUT ROWID""",
+        """CREATE TABLE files (
+            file INTEGER PRIMARY KEY, blocks INTEGER NOT NULL, bytes INTEGER NOT NULL,
+            undo_bytes INTEGER NOT NULL, min_height INTEGER NOT NULL, max_height INTEGER NOT NULL)""",
+    ],
+)
+_FILE_SCHEMA = Schema(
+    1,
+    [
+        """CREATE TABLE bodies (
+            id INTEGER PRIMARY KEY, hash BLOB NOT NULL, height INTEGER NOT NULL, body BLOB NOT NULL)""",
+        "CREATE TABLE undo (id INTEGER PRIMARY KEY, record BLOB NOT NULL)",
+    ],
+)
+
+
+class Position(NamedTuple):
+    """Where a block's body is, and its undo record once there is one: blkNNNNN.sqlite and the row in it."""
+
+    file: int
+    row: int
+
+
+class HeaderRow(NamedTuple):
+    """What is stored of a header. chainwork: of the chain up to it. tx_count: 0 while the body is unknown.
+
+    status and sequence mean what the header tree says; position is None without a body.
+    """
+
+    hash: bytes
+    header: bytes
+    height: int
+    chainwork: int
+    status: int
+    sequence: int
+    tx_count: int
+    position: Position | None
+
+
+@dataclass(slots=True)
+class FileInfo:
+    """What one block file holds. Bytes are those of bodies and of undo records, without SQLite's own."""
+
+    blocks: int = 0
+    bytes: int = 0
+    undo_bytes: int = 0
+    min_height: int = 0
+    max_height: int = 0
+
+    def add(self, height: int, size: int) -> None:
+        self.min_height = min(self.min_height, height) if self.blocks else height
+        self.max_height = max(self.max_height, height)
+        self.blocks += 1
+        self.bytes += size
+
+
+class StoredBlock(NamedTuple):
+    """A body as `scan` finds it in the block files."""
+
+    position: Position
+    hash: bytes
+    height: int
+    raw: bytes
+
+
+def file_name(number: int) -> str:
+    return f"{FOLDER}/blk{number:05}{SUFFIX}"
+
+
+def _file_numbers(storage: Storage) -> list[int]:
+    names = (name.removesuffix(SUFFIX) for name in storage.names(FOLDER))
+    return [int(name[3:]) for name in names if name.startswith("blk") and name[3:].isdigit()]
+
+
+class BlockStore:
+    """All blocks of one node. Opened with `BlockStore.open`; only the owner task writes."""
+
+    def __init__(self, storage: Storage, params: ChainParams, index: Database) -> None:
+        self._storage, self._index = storage, index
+        self._network = network_name(params)
+        self._handles: OrderedDict[int, Database] = OrderedDict()
+        self._users: dict[int, int] = {}
+        self._opening = asyncio.Lock()
+        self._syncing = asyncio.Lock()
+        self.files: dict[int, FileInfo] = {}
+        """By file number; pruned files are not among them."""
+        self._file, self._next_row = 0, 1
+        self._bodies: dict[Position, tuple[bytes, int, bytes]] = {}
+        self._undos: dict[Position, BlockUndo] = {}
+        self.pending_bytes = 0
+        """Bytes of bodies that only memory holds yet."""
+        self._dirty_files: set[int] = set()
+
+    @classmethod
+    async def open(cls, storage: Storage, params: ChainParams, *, reindex: bool = False) -> BlockStore:
+        """reindex: begins with no header rows; `scan` then gives all blocks there are.
+
+        StorageError for another network's directory, a damaged index, or block files without one.
+        """
+        if reindex:
+            storage.delete(INDEX)
+        elif not storage.exists(INDEX) and _file_numbers(storage):
+            raise StorageError(f"There are block files, but {INDEX} is missing.", repair_advice(INDEX))
+        index = await open_database(storage, INDEX, _INDEX_SCHEMA, network_name(params), full_sync=True)
+        store = cls(storage, params, index)
+        try:
+            await store._load_files()
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    async def _load_files(self) -> None:
+        rows = await self._index.read(lambda conn: conn.execute("SELECT * FROM files").fetchall())
+        known = {number: FileInfo(*info) for number, *info in rows}
+        numbers = _file_numbers(self._storage)
+        for number in numbers:
+            if number in known and number != numbers[-1]:
+                self.files[number] = known[number]
+            else:  # blocks may have been committed after the index was
+                async with self._open_file(number) as db:
+                    self.files[number], self._next_row = await db.read(_measure)
+                self._dirty_files.add(number)
+        self._file = numbers[-1] if numbers else max(known, default=-1) + 1
+
+    # Block files
+
+    @asynccontextmanager
+    async def _open_file(self, number: int) -> AsyncIterator[Database]:
+        """A block file, kept open for the next user; beyond OPEN_FILES idle ones are closed."""
+        self._users[number] = self._users.get(number, 0) + 1
+        try:
+            async with self._opening:
+                db = self._handles.get(number)
+                if db is None:
+                    db = await open_database(
+                        self._storage, file_name(number), _FILE_SCHEMA, self._network, full_sync=True
+                    )
+                    self._handles[number] = db
+                self._handles.move_to_end(number)
+                idle = [n for n in self._handles if not self._users.get(n)]
+                for n in idle[: max(0, len(self._handles) - OPEN_FILES)]:
+                    await self._handles.pop(n).close()
+            yield db
+        finally:
+            self._users[number] -= 1
+
+    @asynccontextmanager
+    async def _existing_file(self, number: int) -> AsyncIterator[Database]:
+        name = file_name(number)
+        if not self._storage.exists(name):
+            raise StorageError(f"{name} is missing.", repair_advice(INDEX))
+        async with self._open_file(number) as db:
+            yield db
+
+    # Writing behind
+
+    def add_block(self, block_hash: bytes, height: int, raw: bytes) -> Position:
+        """The position block will have; its bytes are in memory until the next sync, and readable at once."""
+        info = self.files.get(self._file)
+        if info is not None and info.blocks and info.bytes + len(raw) > MAX_FILE_BYTES:
+            self._file, self._next_row, info = self._file + 1, 1, None
+        if info is None:
+            info = self.files[self._file] = FileInfo()
+        position = Position(self._file, self._next_row)
+        self._next_row += 1
+        info.add(height, len(raw))
+        self._dirty_files.add(self._file)
+        self._bodies[position] = (block_hash, height, raw)
+        self.pending_bytes += len(raw)
+        return position
+
+    def add_undo(self, position: Position, undo: BlockUndo) -> None:
+        """The undo data of the block at position, like add_block. It may replace an older one."""
+        self._undos[position] = undo
+
+    @property
+    def sync_due(self) -> bool:
+        """So much is waiting that the caller should sync."""
+        return self.pending_bytes >= SYNC_BYTES or len(self._undos) > 2000
+
+    async def sync(self) -> None:
+        """Commits what was added before this call, durably: one transaction per file."""
+        await uninterrupted(self._sync())
+
+    async def _sync(self) -> None:
+        async with self._syncing:
+            bodies, undos = dict(self._bodies), dict(self._undos)
+            for number in sorted({position.file for position in (*bodies, *undos)}):
+                some_bodies = {at: body for at, body in bodies.items() if at.file == number}
+                some_undos = {at: undo for at, undo in undos.items() if at.file == number}
+                await self._write_file(number, some_bodies, some_undos)
+
+    async def _write_file(
+        self,
+        number: int,
+        bodies: dict[Position, tuple[bytes, int, bytes]],
+        undos: dict[Position, BlockUndo],
+    ) -> None:
+        def write(conn: Connection) -> int:
+            rows = [(at.row, *body) for at, body in bodies.items()]
+            conn.executemany("INSERT OR REPLACE INTO bodies VALUES (?, ?, ?, ?)", rows)
+            records = [(at.row, undo.pack()) for at, undo in undos.items()]
+            conn.executemany("INSERT OR REPLACE INTO undo VALUES (?, ?)", records)
+            return sum(len(record) for _, record in records)
+
+        async with self._open_file(number) as db:
+            undo_bytes = await db.write(write)
+        self.files[number].undo_bytes += undo_bytes
+        self._dirty_files.add(number)
+        for at, body in bodies.items():
+            del self._bodies[at]
+            self.pending_bytes -= len(body[2])
+        for at, undo in undos.items():
+            if self._undos.get(at) is undo:
+                del self._undos[at]
+
+    async def put_block(self, block_hash: bytes, height: int, raw: bytes) -> Position:
+        """Stores one block durably. For many use put_blocks, or add_block and sync."""
+        position = self.add_block(block_hash, height, raw)
+        await self.sync()
+        return position
+
+    async def put_blocks(self, blocks: Iterable[tuple[bytes, int, bytes]]) -> list[Position]:
+        """Stores blocks (hash, height, raw) durably in one transaction per file."""
+        positions = [self.add_block(*block) for block in blocks]
+        await self.sync()
+        return positions
+
+    async def put_undo(self, position: Position, undo: BlockUndo) -> None:
+        self.add_undo(position, undo)
+        await self.sync()
+
+    async def put_undos(self, undos: Iterable[tuple[Position, BlockUndo]]) -> None:
+        for position, undo in undos:
+            self.add_undo(position, undo)
+        await self.sync()
+
+    # Reading
+
+    async def get_block(self, position: Position) -> bytes:
+        """The block as it came. StorageError if it is not there or its bytes are not it."""
+        return (await self.get_blocks([position]))[0]
+
+    async def get_blocks(self, positions: Sequence[Position]) -> list[bytes]:
+        """The blocks at positions, in that order, with one trip per file."""
+        found = {at: self._bodies[at][2] for at in positions if at in self._bodies}
+        for number, rows in _rows_by_file(positions, found).items():
+            async with self._existing_file(number) as db:
+                bodies = await db.read(partial(_rows, "SELECT hash, body FROM bodies WHERE id=?", rows))
+            for row, body in zip(rows, bodies, strict=True):
+                if body is None or sha256d(body[1][:80]) != body[0]:
+                    raise _damaged(number, f"row {row} is {'damaged' if body else 'missing'}")
+                found[Position(number, row)] = body[1]
+        return [found[at] for at in positions]
+
+    async def get_undo(self, position: Position) -> BlockUndo:
+        """The undo data of the block at position. StorageError if there is none."""
+        return (await self.get_undos([position]))[0]
+
+    async def get_undos(self, positions: Sequence[Position]) -> list[BlockUndo]:
+        """The undo data of the blocks at positions, in that order, with one trip per file."""
+        found = {at: self._undos[at] for at in positions if at in self._undos}
+        for number, rows in _rows_by_file(positions, found).items():
+            async with self._existing_file(number) as db:
+                records = await db.read(partial(_rows, "SELECT record FROM undo WHERE id=?", rows))
+            for row, record in zip(rows, records, strict=True):
+                if record is None:
+                    raise _damaged(number, f"the undo data of row {row} is missing")
+                try:
+                    found[Position(number, row)] = BlockUndo.unpack(record[0])
+                except RecordError as error:
+                    raise _damaged(number, f"row {row} has {error}") from error
+        return [found[at] for at in positions]
+
+    async def scan(self, batch_bytes: int = 16 << 20) -> AsyncIterator[list[StoredBlock]]:
+        """All blocks in all files, in the order in which they came, for -reindex. Synced ones only."""
+        for number in sorted(self.files):
+            last = 0
+            while True:
+                async with self._existing_file(number) as db:
+                    blocks = await db.read(partial(_scan, number, last, batch_bytes))
+                if not blocks:
+                    break
+                yield blocks
+                last = blocks[-1].position.row
+
+    # Headers
+
+    async def load_headers(self) -> list[HeaderRow]:
+        """All header rows, lowest first: a parent always comes before its children."""
+        return await self._index.read(_load_headers)
+
+    async def write_headers(self, rows: Iterable[HeaderRow]) -> None:
+        """Stores or replaces rows, in one durable transaction, after all that was added before."""
+        values = [
+            (
+                row.height,
+                row.hash,
+                row.header,
+                row.chainwork.to_bytes(32, "big"),
+                row.status,
+                row.sequence,
+                row.tx_count,
+                *(row.position or (None, None)),
+            )
+            for row in rows
+        ]
+        await uninterrupted(self._write_headers(values))
+
+    async def _write_headers(self, values: list[tuple[object, ...]]) -> None:
+        await self._sync()
+        dirty = sorted(self._dirty_files)
+        self._dirty_files.clear()
+        files = [_file_row(number, info) for number in dirty if (info := self.files.get(number)) is not None]
+
+        def write(conn: Connection) -> None:
+            conn.executemany("INSERT OR REPLACE INTO headers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+            conn.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", files)
+            conn.executemany("DELETE FROM files WHERE file=?", [(n,) for n in dirty if n not in self.files])
+
+        await self._index.write(write)
+
+    # Pruning and size
+
+    async def delete_file(self, number: int) -> None:
+        """Removes a block file with all its blocks. The header rows must say so first (write_headers).
+
+        The file that is written to cannot be removed.
+        """
+        if number == self._file:
+            raise ValueError("the last block file is in use")
+        async with self._opening:
+            db = self._handles.pop(number, None)
+            if db is not None:
+                await db.close()
+            self.files.pop(number, None)
+            self._dirty_files.add(number)
+            self._storage.delete(file_name(number))
+
+    @property
+    def current_file(self) -> int:
+        """The number of the file that new blocks go to."""
+        return self._file
+
+    def disk_size(self) -> int:
+        """Bytes of bodies and undo records in all files (getblockchaininfo's size_on_disk; pruning)."""
+        return sum(info.bytes + info.undo_bytes for info in self.files.values())
+
+    async def close(self) -> None:
+        """Closes all files. What was added and not synced is lost."""
+        for number in list(self._handles):
+            await self._handles.pop(number).close()
+        await self._index.close()
+
+
+def _damaged(number: int, what: str) -> StorageError:
+    name = file_name(number)
+    return StorageError(f"{name} is damaged ({what}).", repair_advice(name))
+
+
+def _rows_by_file(positions: Iterable[Position], found: Container[Position]) -> dict[int, list[int]]:
+    rows: dict[int, list[int]] = {}
+    for at in positions:
+        if at not in found:
+            rows.setdefault(at.file, []).append(at.row)
+    return rows
+
+
+def _rows(query: str, rows: Sequence[int], conn: Connection) -> list[Any]:
+    return [conn.execute(query, (row,)).fetchone() for row in rows]
+
+
+def _file_row(number: int, info: FileInfo) -> tuple[int, ...]:
+    return (number, info.blocks, info.bytes, info.undo_bytes, info.min_height, info.max_height)
+
+
+def _measure(conn: Connection) -> tuple[FileInfo, int]:
+    """What a block file holds, and its next free row."""
+    blocks, size, low, high, last = conn.execute(
+        "SELECT count(*), sum(length(body)), min(height), max(height), max(id) FROM bodies"
+    ).fetchone()
+    (undo_size,) = conn.execute("SELECT sum(length(record)) FROM undo").fetchone()
+    return FileInfo(blocks, size or 0, undo_size or 0, low or 0, high or 0), (last or 0) + 1
+
+
+def _scan(number: int, last: int, limit: int, conn: Connection) -> list[StoredBlock]:
+    blocks: list[StoredBlock] = []
+    size = 0
+    for row, block_hash, height, raw in conn.execute(
+        "SELECT id, hash, height, body FROM bodies WHERE id > ? ORDER BY id", (last,)
+    ):
+        blocks.append(StoredBlock(Position(number, row), block_hash, height, raw))
+        size += len(raw)
+        if size >= limit:
+            break
+    return blocks
+
+
+def _load_headers(conn: Connection) -> list[HeaderRow]:
+    rows = conn.execute(
+        "SELECT hash, header, height, chainwork, status, sequence, tx_count, file, row "
+        "FROM headers ORDER BY height, hash"
+    )
+    new, number = tuple.__new__, int.from_bytes
+    return [
+        new(
+            HeaderRow,
+            (digest, header, height, number(work, "big"), status, sequence, count)
+            + ((None,) if file is None else (new(Position, (file, row)),)),
+        )
+        for digest, header, height, work, status, sequence, count, file, row in rows
+    ]

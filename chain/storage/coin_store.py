@@ -1,0 +1,135 @@
+"""The UTXO set on disk: chainstate/chainstate.sqlite.
+
+Coins and the hash of the block they stand for change in one transaction. The order of the keys is that of
+hash_serialized_3: txid in internal order, then output number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from ..params import ChainParams
+from ..ports import Storage
+from ..primitives.transaction import Coin, OutPoint
+from .database import Connection, Database, StorageError, repair_advice
+from .migrations import Schema, get_meta, open_database, put_meta
+from .records import RecordError, coin_key, coin_packer, unpack_coin
+
+NAME = "chainstate/chainstate.sqlite"
+BATCH = 512
+"""Coins read by one statement; less go in statements of 1, 2, 4, ..., so that few are ever prepared."""
+PAGE = 5000
+
+_SCHEMA = Schema(1, ["CREATE TABLE coins (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"])
+_SELECT = {
+    size: f"SELECT key, value FROM coins WHERE key IN ({','.join('?' * size)})"
+    for size in (1, 2, 4, 8, 16, 32, 64, 128, 256, BATCH)
+}
+
+CoinRow = tuple[bytes, bytes]
+"""Key and packed coin, as they are stored."""
+
+
+def network_name(params: ChainParams) -> str:
+    """What a data directory is marked with; a signet of one's own is told by its magic."""
+    return f"{params.name}/{params.magic.hex()}" if params.signet_challenge else params.name
+
+
+class CoinView:
+    """Reading of coins: the store itself, or a snapshot of it."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+
+    async def best_block(self) -> bytes | None:
+        """Hash of the block the coins stand for; None before the first flush."""
+        value = await self.db.read(lambda conn: get_meta(conn, "best_block"))
+        return value if isinstance(value, bytes) else None
+
+    async def get_many(self, keys: Sequence[bytes]) -> dict[bytes, Coin]:
+        """The coins of those keys (see coin_key) that exist, in one trip."""
+        if not keys:
+            return {}
+        try:
+            return await self.db.read(lambda conn: _get_many(conn, keys))
+        except RecordError as error:
+            raise StorageError(
+                f"{self.db.name} is damaged ({error}).", repair_advice(self.db.name)
+            ) from error
+
+    async def page(self, after: bytes = b"", limit: int = PAGE) -> list[CoinRow]:
+        """The first limit rows with a key greater than after, in the order of keys. [] at the end."""
+        return await self.db.read(
+            lambda conn: conn.execute(
+                "SELECT key, value FROM coins WHERE key > ? ORDER BY key LIMIT ?", (after, limit)
+            ).fetchall()
+        )
+
+    async def scan(self, limit: int = PAGE) -> AsyncIterator[list[CoinRow]]:
+        """All rows, page by page in the order of keys. Steady only on a snapshot or while nobody flushes."""
+        after = b""
+        while rows := await self.page(after, limit):
+            yield rows
+            after = rows[-1][0]
+
+    async def count(self) -> int:
+        """How many coins there are; reads the whole table."""
+        return await self.db.read(lambda conn: int(conn.execute("SELECT count(*) FROM coins").fetchone()[0]))
+
+
+class CoinStore(CoinView):
+    """The UTXO set of one chainstate. Opened with `CoinStore.open`."""
+
+    def __init__(self, db: Database, storage: Storage) -> None:
+        super().__init__(db)
+        self._storage = storage
+
+    @classmethod
+    async def open(
+        cls, storage: Storage, params: ChainParams, *, name: str = NAME, wipe: bool = False
+    ) -> CoinStore:
+        """wipe: begins with no coins (-reindex-chainstate)."""
+        if wipe:
+            storage.delete(name)
+        return cls(await open_database(storage, name, _SCHEMA, network_name(params)), storage)
+
+    async def flush(self, changes: Mapping[OutPoint, Coin | None], best_block: bytes) -> None:
+        """Stores the coins of changes, deletes those that are None, and moves the best block: all or nothing.
+
+        changes must not change until the flush returns.
+        """
+        await self.db.write(lambda conn: _flush(conn, changes, best_block))
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[CoinView]:
+        """The coins as of the last flush, steady while the store is flushed again: for long scans."""
+        async with self.db.snapshot() as db:
+            yield CoinView(db)
+
+    def disk_size(self) -> int:
+        """Bytes on disk."""
+        return self._storage.size(self.db.name)
+
+    async def close(self) -> None:
+        await self.db.close()
+
+
+def _get_many(conn: Connection, keys: Sequence[bytes]) -> dict[bytes, Coin]:
+    coins: dict[bytes, Coin] = {}
+    for start in range(0, len(keys), BATCH):
+        batch = keys[start : start + BATCH]
+        size = 1 << (len(batch) - 1).bit_length()
+        rows = conn.execute(_SELECT[size], [*batch, *[batch[-1]] * (size - len(batch))])
+        coins.update((key, unpack_coin(value)) for key, value in rows)
+    return coins
+
+
+def _flush(conn: Connection, changes: Mapping[OutPoint, Coin | None], best_block: bytes) -> None:
+    pack = coin_packer()
+    put = [(coin_key(outpoint), pack(coin)) for outpoint, coin in changes.items() if coin is not None]
+    put.sort()
+    gone = sorted((coin_key(outpoint),) for outpoint, coin in changes.items() if coin is None)
+    conn.executemany("DELETE FROM coins WHERE key=?", gone)
+    conn.executemany("INSERT OR REPLACE INTO coins VALUES (?, ?)", put)
+    put_meta(conn, "best_block", best_block)

@@ -1,0 +1,102 @@
+"""Which version of its tables a database has: made new, brought up to date, or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from ..ports import Storage
+from .database import Connection, Database, StorageError, repair_advice
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """version: from 1 up, kept in the file's user_version. create: SQL for a new file of that version.
+
+    upgrades: SQL that leads from version n to n + 1, by n; versions missing there cannot be upgraded.
+    """
+
+    version: int
+    create: Sequence[str]
+    upgrades: Mapping[int, Sequence[str]] = field(default_factory=lambda: MappingProxyType({}))
+
+
+async def open_database(
+    storage: Storage, name: str, schema: Schema, network: str = "", *, full_sync: bool = False
+) -> Database:
+    """The database called name, with its tables (see `prepare`); closed again if they are not to be had."""
+    db = await storage.open(name, full_sync=full_sync)
+    try:
+        await prepare(db, schema, network)
+    except BaseException:
+        await db.close()
+        raise
+    return db
+
+
+async def prepare(db: Database, schema: Schema, network: str = "") -> bool:
+    """Leaves db with the tables of schema and says whether they are new.
+
+    network: whose data this is ("regtest"; for a private signet more); "" where it is all the same.
+    StorageError for a file of a newer version, of another network or with other tables.
+    """
+    version, tables = await db.read(_look)
+    if version == 0 and not tables:
+        await db.write(lambda conn: _create(conn, schema, network))
+        return True
+    if version == 0:
+        raise StorageError(f"{db.name} is not a database of ours.", repair_advice(db.name))
+    if version > schema.version:
+        raise StorageError(
+            f"{db.name} was written by a newer version (format {version}, known are up to {schema.version}).",
+            "Use that version, or another data directory.",
+        )
+    if any(step not in schema.upgrades for step in range(version, schema.version)):
+        raise StorageError(f"{db.name} has an old format ({version}).", repair_advice(db.name))
+    found = await db.read(_network)
+    if network and found != network:
+        raise StorageError(
+            f"{db.name} holds data of network {found or 'unknown'}, not of {network}.",
+            "Use another data directory (-datadir).",
+        )
+    if version < schema.version:
+        await db.write(lambda conn: _upgrade(conn, schema, version))
+    return False
+
+
+def _look(conn: Connection) -> tuple[int, int]:
+    (version,) = conn.execute("PRAGMA user_version").fetchone()
+    (tables,) = conn.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return version, tables
+
+
+def _create(conn: Connection, schema: Schema, network: str) -> None:
+    conn.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID")
+    for statement in schema.create:
+        conn.execute(statement)
+    put_meta(conn, "network", network)
+    conn.execute(f"PRAGMA user_version={schema.version}")
+
+
+def _upgrade(conn: Connection, schema: Schema, version: int) -> None:
+    for step in range(version, schema.version):
+        for statement in schema.upgrades[step]:
+            conn.execute(statement)
+    conn.execute(f"PRAGMA user_version={schema.version}")
+
+
+def _network(conn: Connection) -> str:
+    value = get_meta(conn, "network")
+    return value if isinstance(value, str) else ""
+
+
+def get_meta(conn: Connection, key: str) -> str | bytes | int | None:
+    """The value of key in the table meta, which every database of ours has; None if there is none."""
+    row = conn.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()
+    value: str | bytes | int | None = row[0] if row else None
+    return value
+
+
+def put_meta(conn: Connection, key: str, value: str | bytes | int) -> None:
+    conn.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
