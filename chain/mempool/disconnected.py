@@ -1,0 +1,48 @@
+"""Transactions of blocks that a reorganisation took off, kept until the mempool is mended."""
+
+from __future__ import annotations
+
+from ..primitives.block import Block
+from ..primitives.transaction import Transaction
+from .usage import transaction_usage
+
+MAX_BYTES = 20_000_000
+"""Memory for them (Core MAX_DISCONNECTED_TX_POOL_BYTES); the ones confirmed last are dropped first."""
+
+
+class DisconnectedTransactions:
+    """Filled while blocks go, latest first; emptied by `take`."""
+
+    def __init__(self, limit: int = MAX_BYTES) -> None:
+        self.limit = limit
+        self._txs: dict[bytes, Transaction] = {}
+        self._usage = 0
+
+    def __len__(self) -> int:
+        return len(self._txs)
+
+    def add_block(self, block: Block) -> list[Transaction]:
+        """Takes in a block just disconnected; returns what had to be dropped for want of room."""
+        for tx in reversed(block.vtx):
+            self._txs[tx.txid] = tx
+            self._usage += transaction_usage(tx)
+        dropped = []
+        while self._txs and self._usage > self.limit:
+            txid = next(iter(self._txs))
+            tx = self._txs.pop(txid)
+            self._usage -= transaction_usage(tx)
+            dropped.append(tx)
+        return dropped
+
+    def remove_block(self, block: Block) -> None:
+        """A block of the new branch was connected: what it holds is confirmed again."""
+        if self._txs:
+            for tx in block.vtx:
+                if self._txs.pop(tx.txid, None) is not None:
+                    self._usage -= transaction_usage(tx)
+
+    def take(self) -> list[Transaction]:
+        """All of them, parents before children; leaves nothing behind."""
+        txs = list(reversed(self._txs.values()))
+        self._txs, self._usage = {}, 0
+        return txs
