@@ -251,7 +251,7 @@ class Mempool:
         self._block_since_bump = True
 
     def block_disconnected(self, block: Block) -> None:
-        """Remembers what block held; `Acceptance.mend_after_reorg` must follow before anybody reads the pool."""
+        """Remembers what block held; `Acceptance.mend_after_reorg` must follow before the pool is read."""
         for tx in self.disconnected.add_block(block):
             self.remove_recursive(tx, RemovalReason.REORG)
 

@@ -43,4 +43,4 @@ def is_child_with_parents(txs: Sequence[Transaction]) -> bool:
 
 def package_hash(txs: Sequence[Transaction]) -> bytes:
     """SHA-256 of the wtxids, sorted as little-endian numbers; a name for the package in the log."""
-    return sha256(b"".join(sorted((tx.wtxid for tx in txs), key=lambda wtxid: wtxid[::-1])))
+    return sha256(b"".join(wtxid[::-1] for wtxid in sorted(tx.wtxid[::-1] for tx in txs)))

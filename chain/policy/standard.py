@@ -6,8 +6,16 @@ from collections.abc import Sequence
 
 from ..consensus.errors import TxFault, TxInvalid
 from ..primitives.transaction import Coin, Transaction, TxOut
-from ..script.address import solve
-from ..script.script import count_sigops, is_p2sh, is_push_only, is_unspendable, is_witness_program
+from ..script.script import (
+    count_p2sh_sigops,
+    count_sigops,
+    is_p2sh,
+    is_pay_to_anchor,
+    is_push_only,
+    is_unspendable,
+    is_witness_program,
+)
+from ..script.solver import solve
 from .feerate import fee_for
 from .push_stack import push_stack
 from .settings import MAX_STANDARD_TX_WEIGHT, PolicySettings
@@ -24,7 +32,6 @@ MAX_P2WSH_STACK_ITEMS, MAX_P2WSH_STACK_ITEM_SIZE, MAX_P2WSH_SCRIPT_SIZE = 100, 8
 MAX_TAPSCRIPT_STACK_ITEM_SIZE = 80
 MAX_DUST_OUTPUTS = 1
 """Of a transaction without fee, to be spent by a child in the same package."""
-PAY_TO_ANCHOR = bytes.fromhex("51024e73")
 _ANNEX_TAG, _LEAF_MASK, _LEAF_TAPSCRIPT = 0x50, 0xFE, 0xC0
 
 
@@ -49,14 +56,10 @@ def is_standard_script(script_pubkey: bytes) -> str | None:
     if kind == "nonstandard":
         return None
     if kind == "multisig":
-        required, keys = _small_int(solutions[0]), _small_int(solutions[-1])
+        required, keys = solutions[0][0], solutions[-1][0]
         if not 1 <= keys <= 3 or not 1 <= required <= keys:
             return None
     return kind
-
-
-def _small_int(solution: bytes | int) -> int:
-    return solution if isinstance(solution, int) else solution[0]
 
 
 def check_standard(tx: Transaction, settings: PolicySettings) -> str | None:
@@ -98,7 +101,8 @@ def check_inputs_standard(tx: Transaction, coins: Sequence[Coin]) -> None:
 
     sigops = 0
     for txin, coin in zip(tx.vin, coins, strict=True):
-        sigops += count_sigops(txin.script_sig, True) + _spent_sigops(coin.script_pubkey, txin.script_sig)
+        sigops += count_sigops(txin.script_sig, True)
+        sigops += count_p2sh_sigops(coin.script_pubkey, txin.script_sig)
         if sigops > MAX_LEGACY_SIGOPS:
             raise refuse("non-witness sigops exceed bip54 limit")
     for i, (txin, coin) in enumerate(zip(tx.vin, coins, strict=True)):
@@ -120,16 +124,6 @@ def check_inputs_standard(tx: Transaction, coins: Sequence[Coin]) -> None:
                 )
 
 
-def _spent_sigops(script_pubkey: bytes, script_sig: bytes) -> int:
-    """Signature checks outside of witnesses that spending script_pubkey runs."""
-    if not is_p2sh(script_pubkey):
-        return count_sigops(script_pubkey, True)
-    if not is_push_only(script_sig):
-        return 0
-    stack, error = push_stack(script_sig)
-    return count_sigops(stack[-1], True) if stack and error is None else 0
-
-
 def is_witness_standard(tx: Transaction, coins: Sequence[Coin]) -> bool:
     """False if a witness is larger than its kind of spend needs, so that others may have changed it.
 
@@ -140,7 +134,7 @@ def is_witness_standard(tx: Transaction, coins: Sequence[Coin]) -> bool:
         if not witness:
             continue
         script = coin.script_pubkey
-        if script == PAY_TO_ANCHOR:
+        if is_pay_to_anchor(script):
             return False
         nested = is_p2sh(script)
         if nested:
@@ -187,7 +181,7 @@ def spends_witness_program(tx: Transaction, coins: Sequence[Coin]) -> bool:
     """
     for txin, coin in zip(tx.vin, coins, strict=True):
         script = coin.script_pubkey
-        if is_witness_program(script) is not None and script != PAY_TO_ANCHOR:
+        if is_witness_program(script) is not None and not is_pay_to_anchor(script):
             return True
         if is_p2sh(script):
             stack, error = push_stack(txin.script_sig)

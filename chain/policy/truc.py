@@ -54,7 +54,7 @@ def _too_large(tx: Transaction, vsize: int, limit: int) -> str:
 def check_single(
     tx: Transaction, parents: Sequence[Family], conflicts: Collection[bytes], vsize: int
 ) -> tuple[str, bytes | None] | None:
-    """None if tx, of any version, keeps the rules; else the detail, and a sibling whose eviction would mend it.
+    """None if tx, of any version, keeps the rules; else the detail, and a sibling whose going would mend it.
 
     parents: those in the mempool; conflicts: txids of what tx conflicts with directly.
     """
