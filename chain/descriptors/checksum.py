@@ -1,0 +1,39 @@
+"""The eight characters behind a descriptor's '#' (BIP 380)."""
+
+from __future__ import annotations
+
+_INPUT = "0123456789()[],'/*abcdefgh@:$%{}IJKLMNOPQRSTUVWXYZ&+-.;<=>?!^_|~ijklmnopqrstuvwxyzABCDEFGH`#\"\\ "
+_CHECKSUM = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+_GENERATOR = (0xF5DEE51989, 0xA9FDCA3312, 0x1BAB10E32D, 0x3706B1677A, 0x644D626FFD)
+
+
+def _step(state: int, value: int) -> int:
+    top = state >> 35
+    state = (state & 0x7FFFFFFFF) << 5 ^ value
+    for i, generator in enumerate(_GENERATOR):
+        if top >> i & 1:
+            state ^= generator
+    return state
+
+
+def descriptor_checksum(text: str) -> str:
+    """The checksum of text, a descriptor without one; "" if it has a character that none may have."""
+    state, group, filled = 1, 0, 0
+    for character in text:
+        position = _INPUT.find(character)
+        if position < 0:
+            return ""
+        state = _step(state, position & 31)
+        group, filled = group * 3 + (position >> 5), filled + 1
+        if filled == 3:
+            state, group, filled = _step(state, group), 0, 0
+    if filled:
+        state = _step(state, group)
+    for _ in range(8):
+        state = _step(state, 0)
+    state ^= 1
+    return "".join(_CHECKSUM[state >> 5 * (7 - i) & 31] for i in range(8))
+
+
+def add_checksum(text: str) -> str:
+    return f"{text}#{descriptor_checksum(text)}"
