@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pybitcoind.chain.descriptors.hd import EXTENDED_KEY_SIZE, HARDENED, DerivationError, ExtPubKey, hmac_sha512
+from pybitcoind.chain.descriptors.hd import (
+    EXTENDED_KEY_SIZE,
+    HARDENED,
+    DerivationError,
+    ExtPubKey,
+    hmac_sha512,
+)
 from pybitcoind.chain.params import ChainParams
 from pybitcoind.chain.script import secp
 from pybitcoind.chain.script.base58check import decode_base58check, encode_base58check
@@ -135,7 +141,7 @@ class KeyStore:
         return key.neuter() if key else None
 
     def derive_private(self, root: ExtPubKey, path: tuple[int, ...]) -> ExtKey | None:
-        """The private key below root along path; None where root's is not kept. All but the last step is cached."""
+        """The private key below root along path; None where root's is not kept. Its parent is cached."""
         key = self.roots.get(root.pubkey)
         if key is None or key.chain_code != root.chain_code:
             return None

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..params import ChainParams
-from ..primitives.hashes import hash160, sha256, tagged_hash
-from ..script import secp
+from ..primitives.hashes import hash160, sha256
 from ..script.address import (
     Destination,
     ScriptHash,
@@ -19,6 +18,7 @@ from ..script.address import (
 from ..script.opcodes import OP_1, OP_CHECKMULTISIG, OP_CHECKSIG, OP_DUP, OP_EQUALVERIFY, OP_HASH160
 from ..script.script import push_data, push_int
 from ..script.solver import solve
+from ..script.taproot import output_key
 from .checksum import add_checksum
 from .keys import KeyExpression, KeyOrigin, SingleKey
 
@@ -72,7 +72,7 @@ class Descriptor:
         return None
 
     def expand(self, index: int = 0) -> Expansion:
-        """Scripts and keys at index (ignored without a wildcard); DerivationError if a private key is needed."""
+        """Scripts and keys at index (of the wildcard); DerivationError if a private key is needed."""
         out = Expansion()
         pubkeys = []
         for key in self.keys:
@@ -109,14 +109,6 @@ def p2pk_script(pubkey: bytes) -> bytes:
 def p2pkh_script(pubkey: bytes) -> bytes:
     head, tail = bytes((OP_DUP, OP_HASH160)), bytes((OP_EQUALVERIFY, OP_CHECKSIG))
     return head + push_data(hash160(pubkey)) + tail
-
-
-def taproot_output_key(internal: bytes, merkle_root: bytes = b"") -> tuple[bytes, int]:
-    """(x-only output key, parity) of an internal x-only key (BIP 341)."""
-    tweaked = secp.xonly_tweak_add(internal, tagged_hash("TapTweak", internal + merkle_root))
-    if tweaked is None:
-        raise DescriptorError("invalid taproot internal key")
-    return tweaked
 
 
 class Pk(Descriptor):
@@ -166,7 +158,9 @@ class Combo(Descriptor):
 class Multi(Descriptor):
     """multi and sortedmulti: required of the keys."""
 
-    def __init__(self, params: ChainParams, required: int, keys: list[KeyExpression], is_sorted: bool) -> None:
+    def __init__(
+        self, params: ChainParams, required: int, keys: list[KeyExpression], is_sorted: bool
+    ) -> None:
         super().__init__(params, keys)
         self.required, self.is_sorted = required, is_sorted
         self.name = "sortedmulti" if is_sorted else "multi"
@@ -225,9 +219,11 @@ class Tr(Descriptor):
 
     def _build(self, out: Expansion, pubkeys: list[bytes], index: int) -> None:
         internal = pubkeys[0][1:]
-        key, _ = taproot_output_key(internal)
-        out.taproot[key] = internal
-        out.scripts.append(bytes((OP_1,)) + push_data(key))
+        tweaked = output_key(internal)
+        if tweaked is None:
+            raise DescriptorError("invalid taproot internal key")
+        out.taproot[tweaked[0]] = internal
+        out.scripts.append(bytes((OP_1,)) + push_data(tweaked[0]))
 
 
 class RawTr(Descriptor):
@@ -318,5 +314,4 @@ __all__ = [
     "output_type_of",
     "p2pk_script",
     "p2pkh_script",
-    "taproot_output_key",
 ]

@@ -8,7 +8,8 @@ from ..params import ChainParams
 from ..script import secp
 from ..script.address import extract_destination
 from ..script.solver import solve
-from .descriptor import Addr, Descriptor, Multi, Pk, Pkh, Raw, RawTr, Sh, Tr, Wpkh, Wsh, taproot_output_key
+from ..script.taproot import output_key as tweaked_key
+from .descriptor import Addr, Descriptor, Multi, Pk, Pkh, Raw, RawTr, Sh, Tr, Wpkh, Wsh
 from .keys import KeyExpression, KeyOrigin, SingleKey
 
 
@@ -30,7 +31,9 @@ class ScriptProvider(Protocol):
         """The internal key (32 bytes) that a taproot output key hides."""
 
 
-def infer_descriptor(script: bytes, params: ChainParams, provider: ScriptProvider | None = None) -> Descriptor:
+def infer_descriptor(
+    script: bytes, params: ChainParams, provider: ScriptProvider | None = None
+) -> Descriptor:
     """The most telling descriptor of script: addr() or raw() where nothing more is known."""
     found = _infer(script, params, provider, inside="")
     if found is not None:
@@ -45,7 +48,9 @@ def _key(pubkey: bytes, provider: ScriptProvider | None, *, x_only: bool = False
     return SingleKey(pubkey, x_only, provider.origin(pubkey) if provider else None)
 
 
-def _infer(script: bytes, params: ChainParams, provider: ScriptProvider | None, inside: str) -> Descriptor | None:
+def _infer(
+    script: bytes, params: ChainParams, provider: ScriptProvider | None, inside: str
+) -> Descriptor | None:
     kind, solutions = solve(script)
     if kind == "pubkey" and _usable(solutions[0], inside):
         return Pk(params, [_key(solutions[0], provider)])
@@ -81,7 +86,8 @@ def _infer_taproot(
     output_key: bytes, params: ChainParams, provider: ScriptProvider | None
 ) -> Descriptor | None:
     internal = provider.internal_key(output_key) if provider else None
-    if internal is not None and taproot_output_key(internal)[0] == output_key:
+    tweaked = tweaked_key(internal) if internal is not None else None
+    if internal is not None and tweaked is not None and tweaked[0] == output_key:
         return Tr(params, [_tap_key(internal, provider)])
     if secp.is_valid_pubkey(b"\x02" + output_key):
         return RawTr(params, [_tap_key(output_key, provider)])

@@ -77,7 +77,7 @@ class TreeKey:
         return self.wildcard is not Wildcard.NONE
 
     def at(self, index: int) -> tuple[bytes, KeyOrigin]:
-        """The key at index (of the wildcard) and its origin. DerivationError without a private key it needs."""
+        """The key at index (of the wildcard) and its origin; DerivationError if a private key is needed."""
         steps: tuple[int, ...] = ()
         if self.wildcard is not Wildcard.NONE:
             steps = (index | HARDENED if self.wildcard is Wildcard.HARDENED else index,)
@@ -90,7 +90,7 @@ class TreeKey:
         return key.pubkey, KeyOrigin(self._origin().fingerprint, self._origin().path + self.path + steps)
 
     def text(self, params: ChainParams, *, normalized: bool = False) -> str:
-        """normalized: an xpub behind the last hardened step, so that no private key is needed to follow it."""
+        """normalized: an xpub behind the last hardened step, so that no private key is needed below."""
         if normalized:
             return self.normalized().text(params)
         prefix = f"[{self.origin}]" if self.origin else ""

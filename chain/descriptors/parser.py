@@ -9,7 +9,21 @@ from ..params import ChainParams
 from ..script import secp
 from ..script.address import AddressError, decode_address
 from .checksum import descriptor_checksum
-from .descriptor import Addr, Combo, Descriptor, DescriptorError, Multi, Pk, Pkh, Raw, RawTr, Sh, Tr, Wpkh, Wsh
+from .descriptor import (
+    Addr,
+    Combo,
+    Descriptor,
+    DescriptorError,
+    Multi,
+    Pk,
+    Pkh,
+    Raw,
+    RawTr,
+    Sh,
+    Tr,
+    Wpkh,
+    Wsh,
+)
 from .hd import HARDENED, ExtPubKey
 from .keys import KeyExpression, KeyOrigin, KeySink, SingleKey, TreeKey, Wildcard
 
@@ -30,7 +44,7 @@ class Context(Enum):
 def parse_descriptor(
     text: str, params: ChainParams, *, require_checksum: bool = False, sink: KeySink | None = None
 ) -> Descriptor:
-    """The descriptor that text is; DescriptorError with Core's message if it is none, or several (multipath)."""
+    """The descriptor that text is; DescriptorError with Core's message if it is none, or several."""
     found = parse_descriptors(text, params, require_checksum=require_checksum, sink=sink)
     if len(found) > 1:
         raise DescriptorError("Descriptor with multipath derivation path specifiers are not allowed")
@@ -59,9 +73,7 @@ def check_checksum(text: str, require: bool = False) -> str:
     if not computed:
         raise DescriptorError("Invalid characters in payload")
     if len(parts) == 2 and parts[1] != computed:
-        raise DescriptorError(
-            f"Provided checksum '{parts[1]}' does not match computed checksum '{computed}'"
-        )
+        raise DescriptorError(f"Provided checksum '{parts[1]}' does not match computed checksum '{computed}'")
     return parts[0]
 
 
@@ -196,9 +208,7 @@ class _Parser:
                 f"threshold is {required} but only {len(keys)} keys specified"
             )
         if context is Context.TOP and len(keys) > MAX_BARE_MULTISIG_KEYS:
-            raise DescriptorError(
-                f"Cannot have {len(keys)} pubkeys in bare multisig; only at most 3 pubkeys"
-            )
+            raise DescriptorError(f"Cannot have {len(keys)} pubkeys in bare multisig; only at most 3 pubkeys")
         if context is Context.P2SH:
             size = 3 + sum(1 + (len(key.pubkey) if isinstance(key, SingleKey) else 33) for key in keys)
             if size > MAX_SCRIPT_ELEMENT_SIZE:
