@@ -1,0 +1,146 @@
+"""The real ports of a node: the machine's clock, entropy and threads (see chain/ports.py)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
+from itertools import count
+from threading import Lock
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class SystemClock:
+    """Wall time from the machine, or mocked; timers of the running event loop."""
+
+    def __init__(self, mock_time: int = 0) -> None:
+        self.mock_time = mock_time
+
+    def time(self) -> int:
+        return self.mock_time or int(time.time())
+
+    def time_micros(self) -> int:
+        return time.time_ns() // 1000
+
+    def set_mock_time(self, when: int) -> None:
+        self.mock_time = when
+
+    @property
+    def mocked(self) -> bool:
+        return self.mock_time != 0
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[Any]:
+        return asyncio.timeout(seconds)
+
+    def call_at(self, when: float, callback: Callable[[], object]) -> asyncio.TimerHandle:
+        loop = asyncio.get_running_loop()
+        return loop.call_at(loop.time() + max(0.0, when - time.monotonic()), callback)
+
+
+class SystemRandom:
+    """Seeded from the machine's entropy, or from a seed for a run that can be repeated. Never for keys."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self._random = random.Random(seed if seed is not None else int.from_bytes(os.urandom(32), "big"))
+
+    def bytes(self, n: int) -> bytes:
+        return self._random.randbytes(n)
+
+    def below(self, n: int) -> int:
+        return self._random.randrange(n)
+
+    def u64(self) -> int:
+        return self._random.getrandbits(64)
+
+    def uniform(self) -> float:
+        return self._random.random()
+
+    def shuffled(self, items: Sequence[T]) -> list[T]:
+        result = list(items)
+        self._random.shuffle(result)
+        return result
+
+    def choice(self, items: Sequence[T]) -> T:
+        return self._random.choice(items)
+
+
+class ThreadWorkers:
+    """A pool of threads. libsecp256k1 and SQLite release the interpreter lock, so threads are enough."""
+
+    def __init__(self, threads: int) -> None:
+        self._count = max(1, threads)
+        # One more than run at once: the thread that waits in map_now is itself one of the pool's.
+        self._pool = ThreadPoolExecutor(self._count + 1, thread_name_prefix="worker")
+
+    @property
+    def count(self) -> int:
+        return self._count
+
+    async def run(self, fn: Callable[..., T], *args: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, fn, *args)
+
+    def map_now(self, fn: Callable[[Any], T], items: Sequence[Any]) -> list[T]:
+        """The calling thread takes its share, so it ends even where every other thread is busy."""
+        results: list[Any] = [None] * len(items)
+        numbers = count()
+        lock = Lock()
+        failures: list[BaseException] = []
+
+        def take() -> None:
+            while not failures:
+                with lock:
+                    i = next(numbers)
+                if i >= len(items):
+                    return
+                try:
+                    results[i] = fn(items[i])
+                except BaseException as error:
+                    failures.append(error)
+
+        helpers: list[Future[None]] = [
+            self._pool.submit(take) for _ in range(min(self._count, len(items)) - 1)
+        ]
+        take()
+        for helper in helpers:
+            if not helper.cancel():
+                helper.result()
+        if failures:
+            raise failures[0]
+        return results
+
+    def close(self) -> None:
+        """Waits for what runs; what has not begun is dropped."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+class InlineWorkers:
+    """Runs in place: no thread, for tests under virtual time."""
+
+    count = 1
+
+    async def run(self, fn: Callable[..., T], *args: Any) -> T:
+        return fn(*args)
+
+    def map_now(self, fn: Callable[[Any], T], items: Sequence[Any]) -> list[T]:
+        return [fn(item) for item in items]
+
+    def close(self) -> None:
+        pass
+
+
+def worker_threads(par: int) -> int:
+    """-par as a number of threads: 0 is one per core, a negative one leaves that many cores free."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(par if par > 0 else par + cores, 15))
