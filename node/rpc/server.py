@@ -45,7 +45,7 @@ def sanitized(text: str) -> str:
 
 @dataclass(slots=True)
 class _Call:
-    """One JSON-RPC request; one object serves a whole batch, so an item that is no object keeps the last id."""
+    """One JSON-RPC request; one object serves a batch, so an item that is no object keeps the last id."""
 
     user: str
     wallet_name: str | None
