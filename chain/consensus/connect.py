@@ -14,12 +14,17 @@ from ..primitives.block import Block
 from ..primitives.hashes import hash_from_hex
 from ..primitives.transaction import Coin, OutPoint, Transaction
 from ..script.errors import ScriptError
-from ..script.script import is_unspendable
+from ..script.script import MAX_SCRIPT_SIZE
 from .blocks import block_subsidy
 from .context import HeaderContext
 from .deployments import is_active
 from .errors import BlockFault, BlockInvalid, TxInvalid
-from .limits import BIP34_IMPLIES_BIP30_LIMIT, MAX_BLOCK_SIGOPS_COST, MAX_MONEY
+from .limits import (
+    BIP34_IMPLIES_BIP30_LIMIT,
+    MAX_BLOCK_SIGOPS_COST,
+    MAX_MONEY,
+    SEQUENCE_LOCKTIME_DISABLE_FLAG,
+)
 from .sigops import sigop_cost
 from .transactions import check_tx_inputs, locks_passed, sequence_locks
 
@@ -106,7 +111,7 @@ def spend_block(
     take = coins.pop
     for tx in block.vtx:
         spent: list[Coin] = []
-        coinbase = not undo and tx is block.vtx[0]
+        coinbase = tx is block.vtx[0]
         if not coinbase:
             found = [take(prevout, None) for prevout, _, _ in tx.vin]
             try:
@@ -125,13 +130,10 @@ def spend_block(
                     "accumulated fee in the block out of range",
                 )
             if bip68 and tx.version >= 2:
-                locks = sequence_locks(tx, [coin[2] for coin in spent], prev)
-                if not locks_passed(locks, prev):
-                    raise BlockInvalid(
-                        BlockFault.CONSENSUS,
-                        "bad-txns-nonfinal",
-                        f"contains a non-BIP68-final transaction {tx.txid[::-1].hex()}",
-                    )
+                for _, _, sequence in tx.vin:
+                    if sequence < SEQUENCE_LOCKTIME_DISABLE_FLAG:
+                        _check_sequence_locks(tx, spent, prev)
+                        break
             undo.append(spent)
 
         cost += sigop_cost(tx, spent, flags)
@@ -145,7 +147,7 @@ def spend_block(
                 changes[prevout] = None
         txid = tx.txid
         for n, (value, script) in enumerate(tx.vout):
-            if not is_unspendable(script):
+            if script[:1] != b"\x6a" and len(script) <= MAX_SCRIPT_SIZE:  # not is_unspendable(script)
                 outpoint = _new(OutPoint, (txid, n))
                 coins[outpoint] = changes[outpoint] = _new(Coin, (value, script, height, coinbase))
 
@@ -158,6 +160,16 @@ def spend_block(
             f"coinbase pays too much (actual={paid} vs limit={limit})",
         )
     return BlockSpend(undo, changes, fees, cost)
+
+
+def _check_sequence_locks(tx: Transaction, coins: list[Coin], prev: HeaderContext) -> None:
+    locks = sequence_locks(tx, [coin.height for coin in coins], prev)
+    if not locks_passed(locks, prev):
+        raise BlockInvalid(
+            BlockFault.CONSENSUS,
+            "bad-txns-nonfinal",
+            f"contains a non-BIP68-final transaction {tx.txid[::-1].hex()}",
+        )
 
 
 def script_failure(error: ScriptError, tx: Transaction, index: int) -> BlockInvalid:

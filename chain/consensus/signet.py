@@ -25,14 +25,14 @@ _OP_0, _OP_RETURN = b"\x00", b"\x6a"
 
 def check_signet_solution(block: Block, params: ChainParams) -> bool:
     """Whether block holds a solution of the network's challenge; genesis needs none."""
-    from ..script.sighash import TxDigests  # here, since no other network's block rules run scripts
-    from ..script.verify import TxChecker, verify_script
-
     if block.hash == params.genesis.hash:
         return True
     spend = signet_transactions(block, params.signet_challenge)
     if spend is None:
         return False
+    from ..script.sighash import TxDigests  # here: no other network's block rules run scripts
+    from ..script.verify import TxChecker, verify_script
+
     to_spend, to_sign = spend
     challenge = to_spend.vout[0]
     checker = TxChecker(to_sign, 0, challenge.value, TxDigests(to_sign, [challenge]))
