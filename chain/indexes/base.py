@@ -1,0 +1,242 @@
+"""What all indexes share: catching up with the active chain, following it, starting again where they were.
+
+An index takes blocks from the events as they are connected, and from the block store what it missed: all at
+its first start, some after a crash. Both ways go through one lock and end in one transaction with its tip.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Generic, Protocol, TypeVar
+
+from ..events import BlockConnected, BlockDisconnected, Event, EventBus, Subscription
+from ..header_tree import HeaderNode, HeaderTree, fork_point
+from ..params import ChainParams
+from ..ports import Ports
+from ..primitives.block import Block
+from ..storage.coin_store import network_name
+from ..storage.database import Connection, Database, StorageError, repair_advice
+from ..storage.migrations import Schema, get_meta, open_database, put_meta
+from ..storage.records import BlockUndo
+
+BATCH_BLOCKS = 200
+BATCH_BYTES = 8 << 20
+"""Blocks and bytes of blocks that catching up takes in one transaction, at most."""
+LOG_INTERVAL = 30
+"""Seconds between progress lines (Core SYNC_LOG_INTERVAL)."""
+
+T = TypeVar("T")
+
+
+class IndexedChain(Protocol):
+    """What an index needs of the chain manager."""
+
+    @property
+    def headers(self) -> HeaderTree:
+        """All headers and the active chain."""
+
+    async def read_block(self, node: HeaderNode) -> Block: ...
+
+    async def read_block_bytes(self, node: HeaderNode) -> bytes: ...
+
+    async def read_undo(self, node: HeaderNode) -> BlockUndo: ...
+
+
+class Index(ABC, Generic[T]):
+    """One index. T: what it makes of one block before it is stored.
+
+    Life: `open`; then `run` as a task, which ends after `stop` and the end of events; then `close`.
+    """
+
+    NAME: ClassVar[str]
+    """As getindexinfo shows it."""
+    FILE: ClassVar[str]
+    SCHEMA: ClassVar[Schema]
+    NEEDS_UNDO: ClassVar[bool]
+    ALLOW_PRUNE: ClassVar[bool]
+    """Whether it is of use when blocks it has indexed are pruned."""
+
+    def __init__(self, chain: IndexedChain, events: EventBus, ports: Ports, params: ChainParams) -> None:
+        self._chain, self._events, self._ports, self._params = chain, events, ports, params
+        self._subscription: Subscription | None = None
+        self._db: Database | None = None
+        self._lock = asyncio.Lock()
+        self._catching_up = True
+        self._stopping = False
+        self._last_log = 0.0
+        self.synced = False
+        """It has reached the tip once; from then on it is at most some events behind."""
+        self.best: HeaderNode | None = None
+        """The last block it holds; None before the genesis block."""
+
+    @property
+    def best_height(self) -> int:
+        return 0 if self.best is None else self.best.height
+
+    @property
+    def db(self) -> Database:
+        assert self._db is not None, "the index is not open"
+        return self._db
+
+    # What a concrete index adds
+
+    @abstractmethod
+    def prepare(self, block: Block, undo: BlockUndo, height: int) -> T:
+        """What is stored of a block. Pure: runs on the workers. undo is empty unless NEEDS_UNDO."""
+
+    @abstractmethod
+    def store(self, conn: Connection, items: Sequence[tuple[HeaderNode, T]]) -> None:
+        """Stores consecutive blocks in an open transaction. Storing one again is no error."""
+
+    def rewind(self, conn: Connection, node: HeaderNode | None) -> None:
+        """Takes out what must not be there once node is the best block. By default all may stay."""
+
+    # Life
+
+    async def open(self) -> None:
+        """Opens the database, finds where the index was, and subscribes. Call it once headers are loaded."""
+        self._db = await open_database(
+            self._ports.storage, self.FILE, self.SCHEMA, network_name(self._params)
+        )
+        stored = await self._db.read(lambda conn: get_meta(conn, "best_block"))
+        if stored is not None:
+            self.best = self._find(stored)
+        self.synced = self.best is self._chain.headers.tip
+        self._subscription = self._events.subscribe(self.NAME, self._handle)
+
+    def _find(self, stored: object) -> HeaderNode | None:
+        """The last known block of a stored locator.
+
+        Not its first, if the node was killed: the index may know a block whose header was not yet written.
+        """
+        assert isinstance(stored, bytes)
+        hashes = (stored[i : i + 32] for i in range(0, len(stored), 32))
+        for node in map(self._chain.headers.get, hashes):
+            if node is not None:
+                return node
+        raise StorageError(f"The blocks of {self.FILE} are unknown here.", repair_advice(self.FILE))
+
+    async def run(self) -> None:
+        """Catches up, and handles events until the bus is finished. The first error ends it."""
+        assert self._subscription is not None, "the index is not open"
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._subscription.run())
+            await self.catch_up()
+
+    async def catch_up(self) -> None:
+        """Indexes the active chain up to its tip, or until `stop`, or as far as there are bodies."""
+        while not self._stopping:
+            async with self._lock:
+                more = await self._follow_some()
+            if not more:
+                break
+            await self._ports.clock.sleep(0)
+        self._catching_up = False
+        if self.synced:
+            self._ports.log.info(f"{self.NAME} is enabled at height {self.best_height}")
+
+    def stop(self) -> None:
+        """No further batch when catching up."""
+        self._stopping = True
+
+    async def close(self) -> None:
+        """Closes the database; call it when `run` has ended. Idempotent."""
+        if self._db is not None:
+            await self._db.close()
+
+    def missing_data(self) -> HeaderNode | None:
+        """The first block that it still needs and whose body (or undo) is pruned away; None if all are there.
+
+        Core refuses to start then: "... best block of the index goes beyond pruned data. ...".
+        """
+        headers = self._chain.headers
+        start = None if self.best is None else headers.fork_with_chain(self.best)
+        behind = headers.chain[0 if start is None else start.height + 1 :]
+        return next((node for node in behind if not self._readable(node)), None)
+
+    # Following the chain
+
+    def _readable(self, node: HeaderNode) -> bool:
+        return node.have_data and (node.have_undo or not self.NEEDS_UNDO or node.height == 0)
+
+    async def _handle(self, event: Event) -> None:
+        if isinstance(event, BlockConnected):
+            async with self._lock:
+                await self._connected(event)
+        elif isinstance(event, BlockDisconnected):
+            async with self._lock:
+                if event.node is self.best:
+                    await self._rewind(event.node.prev)
+
+    async def _connected(self, event: BlockConnected) -> None:
+        node = event.node
+        if node.prev is self.best:
+            undo = event.undo if self.NEEDS_UNDO else BlockUndo()
+            await self._append([(node, event.block, undo)])
+        elif not self._catching_up and self._chain.headers.in_chain(node):
+            # An event older than what was caught up with, or newer than a gap; the active chain knows.
+            while await self._follow_some():
+                pass
+
+    async def _follow_some(self) -> bool:
+        """One batch towards the tip; False at the tip, or where a body is missing."""
+        headers = self._chain.headers
+        tip = headers.tip
+        if tip is None:
+            return False
+        if self.best is not None and not headers.in_chain(self.best):
+            await self._rewind(fork_point(self.best, tip))
+            return True
+        start = self.best_height + 1 if self.best is not None else 0
+        wanted = headers.chain[start : start + BATCH_BLOCKS]
+        batch: list[tuple[HeaderNode, Block, BlockUndo]] = []
+        size = 0
+        for node in wanted:
+            if not self._readable(node) or size >= BATCH_BYTES:
+                break
+            block = await self._chain.read_block(node)
+            undo = await self._chain.read_undo(node) if self.NEEDS_UNDO and node.height else BlockUndo()
+            batch.append((node, block, undo))
+            size += len(block.raw)
+        if batch:
+            await self._append(batch)
+            self._report()
+        self.synced = self.synced or self.best is headers.tip
+        return bool(batch) and self.best is not headers.tip
+
+    async def _append(self, batch: Sequence[tuple[HeaderNode, Block, BlockUndo]]) -> None:
+        def prepare_all() -> list[tuple[HeaderNode, T]]:
+            return [(node, self.prepare(block, undo, node.height)) for node, block, undo in batch]
+
+        items = await self._ports.workers.run(prepare_all)
+        last = batch[-1][0]
+        locator = b"".join(self._chain.headers.locator(last))
+
+        def write(conn: Connection) -> None:
+            self.store(conn, items)
+            put_meta(conn, "best_block", locator)
+
+        await self.db.write(write)
+        self.best = last
+        self.synced = self.synced or last is self._chain.headers.tip
+
+    async def _rewind(self, node: HeaderNode | None) -> None:
+        locator = b"" if node is None else b"".join(self._chain.headers.locator(node))
+
+        def write(conn: Connection) -> None:
+            self.rewind(conn, node)
+            if locator:
+                put_meta(conn, "best_block", locator)
+            else:
+                conn.execute("DELETE FROM meta WHERE key='best_block'")
+
+        await self.db.write(write)
+        self.best = node
+
+    def _report(self) -> None:
+        now = self._ports.clock.monotonic()
+        if self._catching_up and now - self._last_log >= LOG_INTERVAL:
+            self._last_log = now
+            self._ports.log.info(f"Syncing {self.NAME} with block chain from height {self.best_height}")
