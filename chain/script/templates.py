@@ -2,7 +2,7 @@
 
 A template only ever says yes. Where anything is unusual, a signature fails, or some flag might forbid a form,
 it says "not mine": the interpreter decides then, and names the error. So each template asks for what the
-strictest flags ask, whatever the flags are; all that is to be proved is that the interpreter would accept too.
+strictest flags ask, whatever the flags; all that is to be proved is that the interpreter would accept too.
 """
 
 from __future__ import annotations
