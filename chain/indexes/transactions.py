@@ -8,6 +8,7 @@ from ..header_tree import HeaderNode
 from ..primitives.block import HEADER_SIZE, Block
 from ..primitives.serialize import compact_size
 from ..primitives.transaction import Transaction
+from ..storage.bulk import put_rows
 from ..storage.database import Connection
 from ..storage.migrations import Schema
 from ..storage.records import BlockUndo
@@ -53,7 +54,7 @@ class TxIndex(Index[Places]):
             conn.execute("INSERT OR IGNORE INTO blocks (hash) VALUES (?)", (node.hash,))
             (block,) = conn.execute("SELECT id FROM blocks WHERE hash=?", (node.hash,)).fetchone()
             rows.update((txid, (txid, block, start, length)) for txid, start, length in places)
-        conn.executemany("INSERT OR REPLACE INTO txs VALUES (?, ?, ?, ?)", sorted(rows.values()))
+        put_rows(conn, "txs", sorted(rows.values()))
 
     async def find(self, txid: bytes) -> tuple[bytes, Transaction] | None:
         """The hash of the block that has the transaction, and the transaction; None if it is not known."""

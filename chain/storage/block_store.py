@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from ..params import ChainParams
 from ..ports import Storage
 from ..primitives.hashes import sha256d
+from .bulk import put_rows
 from .coin_store import network_name
 from .database import SUFFIX, Connection, Database, StorageError, repair_advice, uninterrupted
 from .migrations import Schema, open_database
@@ -354,8 +355,8 @@ class BlockStore:
         files = [_file_row(number, info) for number in dirty if (info := self.files.get(number)) is not None]
 
         def write(conn: Connection) -> None:
-            conn.executemany("INSERT OR REPLACE INTO headers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
-            conn.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", files)
+            put_rows(conn, "headers", values)
+            put_rows(conn, "files", files)
             conn.executemany("DELETE FROM files WHERE file=?", [(n,) for n in dirty if n not in self.files])
 
         await self._index.write(write)

@@ -12,20 +12,23 @@ from contextlib import asynccontextmanager
 from ..params import ChainParams
 from ..ports import Storage
 from ..primitives.transaction import Coin, OutPoint
+from .bulk import STEP, delete_keys, joined, put_rows, split
 from .database import Connection, Database, StorageError, repair_advice
 from .migrations import Schema, get_meta, open_database, put_meta
 from .records import RecordError, coin_key, coin_packer, unpack_coin
 
 NAME = "chainstate/chainstate.sqlite"
-BATCH = 512
+BATCH = STEP
 """Coins read by one statement; less go in statements of 1, 2, 4, ..., so that few are ever prepared."""
 PAGE = 5000
+KEY_SIZE = 36
 
 _SCHEMA = Schema(1, ["CREATE TABLE coins (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"])
 _SELECT = {
-    size: f"SELECT key, value FROM coins WHERE key IN ({','.join('?' * size)})"
+    size: joined(f"coins WHERE key IN ({','.join('?' * size)})", "key", "value")
     for size in (1, 2, 4, 8, 16, 32, 64, 128, 256, BATCH)
 }
+_PAGE = joined("(SELECT * FROM coins WHERE key > ? ORDER BY key LIMIT ?)", "key", "value")
 
 CoinRow = tuple[bytes, bytes]
 """Key and packed coin, as they are stored."""
@@ -60,11 +63,7 @@ class CoinView:
 
     async def page(self, after: bytes = b"", limit: int = PAGE) -> list[CoinRow]:
         """The first limit rows with a key greater than after, in the order of keys. [] at the end."""
-        return await self.db.read(
-            lambda conn: conn.execute(
-                "SELECT key, value FROM coins WHERE key > ? ORDER BY key LIMIT ?", (after, limit)
-            ).fetchall()
-        )
+        return await self.db.read(lambda conn: _page(conn, after, limit))
 
     async def scan(self, limit: int = PAGE) -> AsyncIterator[list[CoinRow]]:
         """All rows, page by page in the order of keys. Steady only on a snapshot or while nobody flushes."""
@@ -120,16 +119,21 @@ def _get_many(conn: Connection, keys: Sequence[bytes]) -> dict[bytes, Coin]:
     for start in range(0, len(keys), BATCH):
         batch = keys[start : start + BATCH]
         size = 1 << (len(batch) - 1).bit_length()
-        rows = conn.execute(_SELECT[size], [*batch, *[batch[-1]] * (size - len(batch))])
-        coins.update((key, unpack_coin(value)) for key, value in rows)
+        (text,) = conn.execute(_SELECT[size], [*batch, *[batch[-1]] * (size - len(batch))]).fetchone()
+        coins.update((key, unpack_coin(value)) for key, value in split(text, KEY_SIZE))
     return coins
+
+
+def _page(conn: Connection, after: bytes, limit: int) -> list[CoinRow]:
+    (text,) = conn.execute(_PAGE, (after, limit)).fetchone()
+    return sorted(split(text, KEY_SIZE))
 
 
 def _flush(conn: Connection, changes: Mapping[OutPoint, Coin | None], best_block: bytes) -> None:
     pack = coin_packer()
     put = [(coin_key(outpoint), pack(coin)) for outpoint, coin in changes.items() if coin is not None]
     put.sort()
-    gone = sorted((coin_key(outpoint),) for outpoint, coin in changes.items() if coin is None)
-    conn.executemany("DELETE FROM coins WHERE key=?", gone)
-    conn.executemany("INSERT OR REPLACE INTO coins VALUES (?, ?)", put)
+    gone = sorted(coin_key(outpoint) for outpoint, coin in changes.items() if coin is None)
+    delete_keys(conn, "coins", "key", gone)
+    put_rows(conn, "coins", put)
     put_meta(conn, "best_block", best_block)

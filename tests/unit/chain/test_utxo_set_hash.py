@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -136,4 +135,3 @@ async def test_cancelled_and_flushed_meanwhile(tmp_path: Path) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     await store.close()
-    assert threading.active_count() == 1
