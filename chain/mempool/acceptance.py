@@ -168,7 +168,7 @@ class Acceptance:
             raise TxInvalid(TxFault.MISSING_INPUTS, "bad-txns-inputs-missingorspent")
         return coins
 
-    async def mend_after_reorg(self, *, readd: bool = True) -> None:
+    async def mend_after_reorg(self, readd: bool = True) -> None:
         """Puts back what the disconnected blocks held and still may stand; drops what no longer may.
 
         Follows `Mempool.block_disconnected` and `block_connected`, with the new tip in place, before the
