@@ -1,8 +1,8 @@
 """A small wallet for tests of chain and p2p, and blocks to go with it; needs nothing of wallet/.
 
-`MiniWallet` owns outputs of one kind and makes spends of them with a chosen fee. `mine` makes a block on top of
-a header. `MemoryChain` is a chain of such blocks in memory with coins at its tip: blocks are not checked, so
-tests of validation take a real ChainManager instead.
+`MiniWallet` owns outputs of one kind and makes spends of them with a chosen fee. `mine` makes a block on top
+of a header. `MemoryChain` is a chain of such blocks in memory with coins at its tip: blocks are not checked,
+so tests of validation take a real ChainManager instead.
 """
 
 from __future__ import annotations
