@@ -63,7 +63,8 @@ class Stage:
         coins = [TxOut(COIN_VALUE, self.wallet.script_pubkey)] * 260
         coins += [TxOut(COIN_VALUE, w.script_pubkey) for w in (self.taproot, self.keys) for _ in range(10)]
         fan = self.wallet.spend(self.wallet.take(self.chain.height), outputs=[*specials, *coins], fee=0)
-        (block,) = self.chain.generate(1, self.wallet, [fan])
+        self.confirmed = self.wallet.spend(self.wallet.take(self.chain.height))
+        (block,) = self.chain.generate(1, self.wallet, [fan, self.confirmed])
         for other in (self.taproot, self.keys):
             other.scan_block(block, self.chain.height)
         self.special = {
@@ -285,10 +286,10 @@ REFUSED: tuple[Refused, ...] = (
         alone(lambda s: s.pay(locktime=s.chain.height + 1, sequence=0xFFFFFFFE)),
     ),
     Refused("locked by time", "non-final", alone(lambda s: s.pay(locktime=s.chain.tip.mtp(), sequence=0))),
-    Refused("locked to its coin", "non-BIP68-final", alone(lambda s: s.pay(sequence=5))),
+    Refused("locked to its coin", "non-BIP68-final", alone(lambda s: s.pay(sequence=0xFFFF))),
     Refused("the same again", "txn-already-in-mempool", _twice),
     Refused("the same with another witness", "txn-same-nonwitness-data-in-mempool", _other_witness),
-    Refused("in the chain already", "txn-already-known", alone(lambda s: s.fan)),
+    Refused("in the chain already", "txn-already-known", alone(lambda s: s.confirmed)),
     Refused(
         "a young coinbase",
         "bad-txns-premature-spend-of-coinbase",
