@@ -15,6 +15,7 @@ from .primitives.block import Block
 from .primitives.transaction import Transaction
 
 if TYPE_CHECKING:
+    from .consensus.errors import BlockInvalid
     from .header_tree import HeaderNode
     from .storage.records import BlockUndo
 
@@ -70,6 +71,25 @@ class TipChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class BlockChecked:
+    """A block was tried on top of the tip, or refused before: error is None if it is valid.
+
+    Whoever sent it is to be judged by that, even if it could be connected only much later.
+    """
+
+    block_hash: bytes
+    error: BlockInvalid | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewPowValidBlock:
+    """A block on top of the tip with work and the right transactions, not connected yet: relay it."""
+
+    block: Block
+    node: HeaderNode
+
+
+@dataclass(frozen=True, slots=True)
 class TxAdded:
     """sequence: the mempool's, one up for each addition and removal (Core's ZMQ sequence)."""
 
@@ -85,7 +105,16 @@ class TxRemoved:
     sequence: int
 
 
-Event = HeaderTip | BlockConnected | BlockDisconnected | TipChanged | TxAdded | TxRemoved
+Event = (
+    HeaderTip
+    | BlockConnected
+    | BlockDisconnected
+    | TipChanged
+    | BlockChecked
+    | NewPowValidBlock
+    | TxAdded
+    | TxRemoved
+)
 Handler = Callable[[Event], Awaitable[None]]
 
 MAX_BEHIND = 10

@@ -7,7 +7,7 @@ found in O(log n) steps. `ChainManager.accept_headers` is the only writer of new
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from enum import IntFlag
 from typing import TYPE_CHECKING
 
@@ -155,7 +155,7 @@ class HeaderNode:
 
     def mtp(self) -> int:
         """Median of the times of this block and the ten before it (BIP 113), seconds."""
-        times = []
+        times: list[int] = []
         node: HeaderNode | None = self
         while node is not None and len(times) < MEDIAN_TIME_SPAN:
             times.append(node.time)
@@ -323,11 +323,3 @@ class HeaderTree:
             else:
                 high = middle
         return self.chain[low] if low < len(self.chain) else None
-
-
-def count_chain_txs(nodes: Sequence[HeaderNode]) -> None:
-    """Sets chain_tx_count on nodes (parents first) as far as bodies are known."""
-    for node in nodes:
-        before = 0 if node.prev is None else node.prev.chain_tx_count
-        known = node.tx_count and (node.prev is None or before)
-        node.chain_tx_count = before + node.tx_count if known else 0

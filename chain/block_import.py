@@ -1,0 +1,188 @@
+"""Taking blocks from files: Core's -loadblock form (magic, length, block), and -reindex from our own.
+
+Reading and parsing run ahead on a worker while the owner connects what was read before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from .consensus.blocks import check_block
+from .consensus.errors import BlockInvalid
+from .consensus.limits import MAX_BLOCK_SERIALIZED_SIZE
+from .params import ChainParams
+from .primitives.block import HEADER_SIZE, Block
+from .primitives.serialize import DecodeError
+
+if TYPE_CHECKING:
+    from .manager import ChainManager
+
+BATCH_BYTES = 1 << 20
+"""Blocks handed to the owner at once."""
+READ_BYTES = 4 << 20
+
+
+class ParsedBlock(NamedTuple):
+    """A block of the file. checked: it passed check_block; offset: of its first byte in the file."""
+
+    block: Block
+    checked: bool
+    offset: int
+
+
+class Batch(NamedTuple):
+    """blocks: in the order of the file. offset: where to read on. done: the end of the file was reached."""
+
+    blocks: list[ParsedBlock]
+    offset: int
+    done: bool
+    complaints: list[str]
+
+
+def read_batch(path: str, offset: int, params: ChainParams) -> Batch:
+    """The next blocks of the file, parsed and checked; runs on a worker. OSError if it cannot be read.
+
+    What is no block is skipped: files that a crash or an old bug left with gaps in them are still of use.
+    """
+    blocks: list[ParsedBlock] = []
+    complaints: list[str] = []
+    magic, size = params.magic, 0
+    with open(path, "rb") as file:
+        file.seek(offset)
+        data = file.read(READ_BYTES)
+        pos = 0
+        while size < BATCH_BYTES:
+            start = data.find(magic, pos)
+            at_end = len(data) < READ_BYTES
+            if start < 0:
+                if at_end:
+                    return Batch(blocks, offset + len(data), True, complaints)
+                pos = len(data) - len(magic) + 1
+                break
+            length = int.from_bytes(data[start + 4 : start + 8], "little")
+            end = start + 8 + length
+            if start + 8 > len(data) or (
+                end > len(data) and HEADER_SIZE <= length <= MAX_BLOCK_SERIALIZED_SIZE
+            ):
+                if at_end:  # cut short: no more whole block
+                    pos = start + 1
+                    continue
+                pos = start
+                break
+            if not HEADER_SIZE <= length <= MAX_BLOCK_SERIALIZED_SIZE:
+                pos = start + 1
+                continue
+            raw = data[start + 8 : end]
+            try:
+                block = Block.decode(raw)
+            except DecodeError as error:
+                complaints.append(
+                    f"unexpected data at file offset 0x{offset + start:x} - {error}. continuing"
+                )
+                pos = start + 1
+                continue
+            blocks.append(ParsedBlock(block, _passes(block, params), offset + start + 8))
+            size += length
+            pos = end
+        return Batch(blocks, offset + pos, False, complaints)
+
+
+def _passes(block: Block, params: ChainParams) -> bool:
+    try:
+        check_block(block, params)
+    except BlockInvalid:
+        return False
+    return True
+
+
+async def load_external(chain: ChainManager, path: str, progress: Callable[[int], None] | None = None) -> int:
+    """Accepts and connects the blocks of a file; how many were new.
+
+    Blocks may come before their parents. Bad ones are logged and left out. Ends early when the node stops.
+    progress: called with the count so far after every batch.
+    """
+    log, clock, workers = chain.ports.log, chain.ports.clock, chain.ports.workers
+    started = clock.monotonic()
+    log.info(f"Importing blocks file {path}...")
+    loader = _Loader(chain, path)
+    chain.ibd.loading = True
+    ahead: asyncio.Future[Batch] | None = None
+    try:
+        ahead = asyncio.ensure_future(workers.run(read_batch, path, 0, chain.params))
+        while not chain.owner.stopping:
+            batch = await ahead
+            ahead = None
+            if not batch.done:
+                ahead = asyncio.ensure_future(workers.run(read_batch, path, batch.offset, chain.params))
+            for complaint in batch.complaints:
+                log.debug("reindex", f"LoadExternalBlockFile: {complaint}")
+            await chain.submit(lambda batch=batch: loader.accept(batch.blocks))  # type: ignore[misc]
+            await chain.activate_best()
+            if progress is not None:
+                progress(loader.loaded)
+            if ahead is None:
+                break
+        else:
+            log.info("Interrupt requested. Exit block importing.")
+    except OSError as error:
+        log.warning(f"Could not open blocks file {path} ({error.strerror})")
+    finally:
+        chain.ibd.loading = False
+        if ahead is not None:
+            ahead.cancel()
+    chain.update_ibd()
+    elapsed = round((clock.monotonic() - started) * 1000)
+    log.info(f"Loaded {loader.loaded} blocks from external file in {elapsed}ms")
+    return loader.loaded
+
+
+class _Loader:
+    """Accepts the blocks of one file; keeps in mind where those are whose parent has not come yet."""
+
+    def __init__(self, chain: ChainManager, path: str) -> None:
+        self._chain, self._path = chain, path
+        self._orphans: dict[bytes, list[tuple[int, int]]] = {}
+        """By parent: offset and length of blocks."""
+        self.loaded = 0
+
+    async def accept(self, blocks: list[ParsedBlock]) -> None:
+        """On the owner task."""
+        for block, checked, offset in blocks:
+            header = block.header
+            if header.hash != self._chain.params.genesis.hash and header.prev_hash not in self._chain.headers:
+                self._chain.ports.log.debug(
+                    "reindex",
+                    f"LoadExternalBlockFile: Out of order block {header.hash[::-1].hex()}, parent "
+                    f"{header.prev_hash[::-1].hex()} not known",
+                )
+                self._orphans.setdefault(header.prev_hash, []).append((offset, len(block.raw)))
+                continue
+            self._accept(block, checked)
+            ready = [header.hash]
+            while ready:
+                for at, length in self._orphans.pop(ready.pop(), ()):
+                    child = await self._chain.ports.workers.run(_read_block, self._path, at, length)
+                    self._accept(child, False)
+                    ready.append(child.hash)
+            if self._chain.owner.stopping:
+                break
+
+    def _accept(self, block: Block, checked: bool) -> None:
+        node = self._chain.headers.get(block.hash)
+        if node is not None and node.have_data:
+            if node.height % 1000 == 0 and node.height:
+                self._chain.ports.log.debug(
+                    "reindex",
+                    f"Block Import: already had block {block.hash[::-1].hex()} at height {node.height}",
+                )
+            return
+        result = self._chain._accept_block(block, True, True, checked)
+        self.loaded += result.new
+
+
+def _read_block(path: str, offset: int, length: int) -> Block:
+    with open(path, "rb") as file:
+        file.seek(offset)
+        return Block.decode(file.read(length))

@@ -1,0 +1,172 @@
+"""A Chainstate is coins and the block they stand for: it connects blocks to them and takes blocks off again.
+
+Both go in two halves. `prepare_connect` and `prepare_disconnect` may wait, for coins and for the workers, and
+change nothing; `apply` sets what they found in one step without any await, so that the manager can move tip,
+coins and mempool together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .coins_cache import CoinsCache, CoinSource
+from .consensus.connect import (
+    BIP30_EXCEPTIONS,
+    BIP30_OVERWRITTEN,
+    bip30_applies,
+    check_bip30,
+    created_outpoints,
+    script_failure,
+    spend_block,
+    spent_outpoints,
+)
+from .consensus.deployments import script_flags_for
+from .events import ChainRole
+from .header_tree import HeaderNode
+from .params import ChainParams
+from .ports import Workers
+from .primitives.block import Block
+from .primitives.transaction import Coin, OutPoint
+from .script.script import is_unspendable
+from .script.sighash import TxDigests
+from .script_checks import ScriptCache, run_script_checks
+from .storage.coin_store import CoinStore
+from .storage.database import StorageError
+from .storage.records import BlockUndo
+
+
+@dataclass(slots=True)
+class Connection:
+    """What a block does to the coins, checked and ready to be applied."""
+
+    node: HeaderNode
+    block: Block
+    undo: BlockUndo
+    changes: dict[OutPoint, Coin | None]
+    fees: int
+
+
+@dataclass(slots=True)
+class Disconnection:
+    """What taking a block off does to the coins. clean: its outputs were all there, unspent and unchanged."""
+
+    node: HeaderNode
+    block: Block
+    undo: BlockUndo
+    changes: dict[OutPoint, Coin | None]
+    clean: bool
+
+
+class Chainstate:
+    """Coins, their tip, and how blocks change both. Used on the owner task only."""
+
+    def __init__(
+        self,
+        params: ChainParams,
+        workers: Workers,
+        store: CoinStore,
+        scripts: ScriptCache,
+        *,
+        cache_bytes: int,
+        role: ChainRole = ChainRole.ACTIVE,
+    ) -> None:
+        self.params, self.store, self.role = params, store, role
+        self._workers, self._scripts = workers, scripts
+        self.coins = CoinsCache(store, cache_bytes)
+        self.tip: HeaderNode | None = None
+        self.flushed: bytes | None = None
+        """Hash of the block that the stored coins stand for."""
+
+    def overlay(self, source: CoinSource) -> Chainstate:
+        """A chainstate at the same tip over other coins, to try things out on; never flushed."""
+        copy = Chainstate(
+            self.params, self._workers, self.store, self._scripts, cache_bytes=0, role=self.role
+        )
+        copy.coins, copy.tip = CoinsCache(source, 0), self.tip
+        return copy
+
+    async def prepare_connect(
+        self, block: Block, node: HeaderNode, *, check_scripts: bool, remember: bool = False
+    ) -> Connection:
+        """The rules that need coins, for block, which node stands for, on top of the tip.
+
+        check_block comes first. node may be outside of the header tree (a template's). remember: keep the
+        transactions that pass in the script cache. Raises BlockInvalid.
+        """
+        if node.prev is not self.tip:
+            raise ValueError(f"{node} does not follow the tip {self.tip}")
+        if node.prev is None:  # the genesis block's coinbase was never spendable
+            return Connection(node, block, BlockUndo(), {}, 0)
+        params = self.params
+        if bip30_applies(node.height, node.hash, node.prev, params):
+            check_bip30(block, await self.coins.fetch(created_outpoints(block)))
+        elif BIP30_EXCEPTIONS.get(node.height) == node.hash:
+            await self.coins.fetch(created_outpoints(block))  # the cache must know what is overwritten
+        flags = script_flags_for(node.height, node.hash, params)
+        coins = await self.coins.fetch(spent_outpoints(block))
+        spend = spend_block(block, coins, node.prev, params, flags)
+        if check_scripts:
+            known = self._scripts.contains
+            checks = [
+                TxDigests(tx, spent)
+                for tx, spent in zip(block.vtx[1:], spend.undo, strict=True)
+                if not known(tx.wtxid, flags)
+            ]
+            failure = await run_script_checks(self._workers, checks, flags)
+            if failure is not None:
+                raise script_failure(failure.error, failure.tx, failure.index)
+            if remember:
+                for digests in checks:
+                    self._scripts.add(digests.tx.wtxid, flags)
+        return Connection(node, block, BlockUndo(spend.undo), spend.changes, spend.fees)
+
+    async def prepare_disconnect(self, block: Block, node: HeaderNode, undo: BlockUndo) -> Disconnection:
+        """Takes off the tip, whose block and undo data these are; StorageError if they do not fit."""
+        if node is not self.tip:
+            raise ValueError(f"{node} is not the tip")
+        if len(undo.txs) + 1 != len(block.vtx):
+            raise StorageError(
+                "DisconnectBlock(): block and undo data inconsistent", "Restart with -reindex."
+            )
+        made = await self.coins.fetch(created_outpoints(block))
+        changes: dict[OutPoint, Coin | None] = {}
+        clean = True
+        overwritten = BIP30_OVERWRITTEN.get(node.height) == node.hash
+        # Last transaction first: what it spent is there again before the one that made it is undone.
+        for index in range(len(block.vtx) - 1, -1, -1):
+            tx = block.vtx[index]
+            for n, (value, script) in enumerate(tx.vout):
+                if is_unspendable(script):
+                    continue
+                outpoint = OutPoint(tx.txid, n)
+                coin = changes.pop(outpoint, None)
+                if coin is None:
+                    coin = made.get(outpoint)
+                    changes[outpoint] = None
+                if coin != (value, script, node.height, index == 0) and not (overwritten and index == 0):
+                    clean = False
+            if index == 0:
+                continue
+            spent = undo.txs[index - 1]
+            if len(spent) != len(tx.vin):
+                raise StorageError(
+                    "DisconnectBlock(): transaction and undo data inconsistent", "Restart with -reindex."
+                )
+            for txin, coin in zip(tx.vin, spent, strict=True):
+                changes[txin.prevout] = coin
+        return Disconnection(node, block, undo, changes, clean)
+
+    def apply(self, step: Connection | Disconnection) -> None:
+        """Sets the coins and the tip. Nothing may have changed since step was prepared."""
+        self.coins.apply(step.changes)
+        self.tip = step.node if isinstance(step, Connection) else step.node.prev
+
+    async def flush(self) -> None:
+        """Writes the coins with their block. The block and its undo data must have been written before."""
+        tip = self.tip
+        if tip is not None and (tip.hash != self.flushed or self.coins.dirty_count):
+            await self.coins.flush(tip.hash)
+            self.flushed = tip.hash
+
+    async def close(self) -> None:
+        await self.store.close()

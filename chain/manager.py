@@ -1,0 +1,514 @@
+"""The ChainManager: headers, blocks, coins and the mempool of one node, and the owner task that changes them.
+
+Public coroutines may be awaited from any task: what changes something is handed to the owner and done
+there, one request after the other; what only reads is answered at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TypeVar
+
+from .activation import Activation, ActivationOptions, MempoolHooks, MendMempool
+from .block_import import load_external
+from .block_index import BlockIndex
+from .chainstate import Chainstate
+from .consensus.blocks import check_block, contextual_check_block
+from .consensus.deployments import StateCache
+from .consensus.errors import BlockFault, BlockInvalid
+from .consensus.headers import contextual_check_header
+from .consensus.pow import block_work
+from .events import BlockChecked, EventBus, HeaderTip, NewPowValidBlock, TipChanged
+from .header_tree import HeaderNode, HeaderTree
+from .ibd import DEFAULT_MAX_TIP_AGE, Activity, IbdLatch
+from .intake import BlockAccept, Intake
+from .log_lines import iso_time, verification_progress
+from .owner import Owner
+from .params import ChainParams
+from .ports import Ports, Timer
+from .primitives.block import Block, BlockHeader
+from .primitives.transaction import Coin, OutPoint
+from .script_checks import ScriptCache
+from .storage.block_store import BlockStore
+from .storage.coin_store import CoinStore
+from .storage.database import StorageError
+from .storage.records import BlockUndo
+from .verify_chain import VerifyResult, verify_chain
+
+T = TypeVar("T")
+
+DEFAULT_DB_CACHE = 450 << 20
+"""Bytes for the coins in memory (-dbcache)."""
+WRITE_DELAY = 1.0
+"""Seconds from a change until bodies, undo data and headers are written, if nothing else has them written."""
+COINS_INTERVAL = 600.0
+"""Seconds between flushes of the coins; after a crash the blocks since then are connected again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainOptions:
+    """How to run the chain. assume_valid, minimum_chainwork: None for the network's own.
+
+    headers_only: an SPV node, with no bodies and no coins; its active chain is that of the best header.
+    """
+
+    db_cache: int = DEFAULT_DB_CACHE
+    max_tip_age: int = DEFAULT_MAX_TIP_AGE
+    minimum_chainwork: int | None = None
+    assume_valid: bytes | None = None
+    stop_at_height: int = 0
+    reindex: bool = False
+    reindex_chainstate: bool = False
+    headers_only: bool = False
+    script_cache_entries: int = 200_000
+
+
+class ChainManager:
+    """Made with `open`. The node runs `run_owner` as a task, and at the end calls `stop_owner` and `close`."""
+
+    def __init__(
+        self,
+        ports: Ports,
+        params: ChainParams,
+        options: ChainOptions,
+        events: EventBus,
+        blocks: BlockStore,
+        coins: CoinStore | None,
+    ) -> None:
+        self.ports, self.params, self.options, self.events = ports, params, options, events
+        self.index = BlockIndex(params, blocks)
+        work = params.minimum_chainwork if options.minimum_chainwork is None else options.minimum_chainwork
+        self.minimum_chainwork = work
+        self.ibd = IbdLatch(work, options.max_tip_age)
+        self.script_cache = ScriptCache(options.script_cache_entries)
+        self.deployment_cache: StateCache = {}
+        """Version bits states by period, for the functions of consensus/deployments."""
+        self.owner = Owner(self._step)
+        self._intake = Intake(ports, self.index, work)
+        self._chainstate: Chainstate | None = None
+        self._activation: Activation | None = None
+        if coins is not None:
+            self._chainstate = Chainstate(
+                params, ports.workers, coins, self.script_cache, cache_bytes=options.db_cache
+            )
+            self._activation = self._make_activation(self._chainstate)
+        self._tip_waiters: list[tuple[Callable[[], None]]] = []
+        self._verdicts: dict[bytes, list[BlockAccept]] = {}
+        self._notified_header: HeaderNode | None = None
+        self._write_timer: Timer | None = None
+        self._next_flush = ports.clock.monotonic() + COINS_INTERVAL
+
+    def _make_activation(self, chainstate: Chainstate) -> Activation:
+        assume = self.params.assume_valid if self.options.assume_valid is None else self.options.assume_valid
+        activation = Activation(
+            self.ports,
+            self.index,
+            chainstate,
+            self.events,
+            self.ibd,
+            ActivationOptions(assume, self.minimum_chainwork, self.options.stop_at_height),
+            lambda: self.owner.stopping,
+        )
+        activation.on_tip = self._tip_moved
+        activation.on_checked = self._block_checked
+        activation.after_step = self._write_what_is_due
+        return activation
+
+    # Opening and closing
+
+    @classmethod
+    async def open(
+        cls,
+        ports: Ports,
+        params: ChainParams,
+        options: ChainOptions | None = None,
+        events: EventBus | None = None,
+    ) -> ChainManager:
+        """Loads headers and tip; blocks that wait to be connected are connected once the owner runs.
+
+        StorageError if what is stored does not fit together.
+        """
+        options = options or ChainOptions()
+        async with AsyncExitStack() as stack:
+            blocks = await BlockStore.open(ports.storage, params, reindex=options.reindex)
+            stack.push_async_callback(blocks.close)
+            coins = None
+            if not options.headers_only:
+                wipe = options.reindex or options.reindex_chainstate
+                coins = await CoinStore.open(ports.storage, params, wipe=wipe)
+                stack.push_async_callback(coins.close)
+            manager = cls(ports, params, options, events or EventBus(), blocks, coins)
+            await manager._load()
+            stack.pop_all()
+        return manager
+
+    async def _load(self) -> None:
+        await self.index.load()
+        tree = self.index.tree
+        if self._chainstate is None:
+            tree.set_tip(tree.best_header)
+        else:
+            best = await self._chainstate.store.best_block()
+            tip = None if best is None else tree.get(best)
+            if best is not None and tip is None:
+                raise StorageError(
+                    f"The coins are those of block {best[::-1].hex()}, which is not known.",
+                    "Restart with -reindex-chainstate.",
+                )
+            tree.set_tip(tip)
+            self._chainstate.tip = tip
+            self._chainstate.flushed = best
+        self.index.candidates.load()
+        self._notified_header = tree.best_header
+        if tree.tip is None:
+            await self._step()  # connects the genesis block
+        self.update_ibd()
+        tip = self.tip
+        self.ports.log.info(
+            f"Loaded best chain: hashBestChain={tip.hash[::-1].hex()} height={tip.height} "
+            f"date={iso_time(tip.time)} progress={self.progress():f}"
+        )
+        if not self.options.reindex:
+            self.owner.want_step()
+
+    async def run_owner(self) -> None:
+        """The owner task: serves requests until `stop_owner`. Ends with an exception if the storage fails."""
+        await self.owner.run()
+
+    def stop_owner(self) -> None:
+        """No more requests; `run_owner` ends after those made before and the block in hand."""
+        self.owner.stop()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    async def close(self) -> None:
+        """Writes everything and closes the databases; the owner must have ended."""
+        self.stop_owner()
+        try:
+            await self._flush()
+        finally:
+            await self.abandon()
+
+    async def abandon(self) -> None:
+        """Closes the databases and writes nothing more: after a failure of the storage."""
+        self.stop_owner()
+        try:
+            await self.index.blocks.close()
+        finally:
+            if self._chainstate is not None:
+                await self._chainstate.close()
+
+    # Looking
+
+    @property
+    def headers(self) -> HeaderTree:
+        return self.index.tree
+
+    @property
+    def tip(self) -> HeaderNode:
+        """The last block of the active chain."""
+        tip = self.index.tree.tip
+        assert tip is not None, "the genesis block is connected by open"
+        return tip
+
+    @property
+    def best_header(self) -> HeaderNode:
+        """Most work, not known to be invalid."""
+        return self.index.tree.best_header or self.tip
+
+    @property
+    def is_ibd(self) -> bool:
+        """Initial block download; once over it never comes back while the node runs."""
+        return self.ibd.active
+
+    def holds_back(self, activity: Activity) -> bool:
+        """Initial block download holds this activity back."""
+        return self.ibd.holds_back(activity)
+
+    @property
+    def chainstate(self) -> Chainstate:
+        assert self._chainstate is not None, "an SPV node has no coins"
+        return self._chainstate
+
+    @property
+    def activation(self) -> Activation:
+        assert self._activation is not None, "an SPV node connects no blocks"
+        return self._activation
+
+    @property
+    def mempool(self) -> MempoolHooks | None:
+        return self._activation.mempool if self._activation else None
+
+    def attach_mempool(self, mempool: MempoolHooks, mend: MendMempool) -> None:
+        """From now on mempool follows the chain; mend repairs it after a reorganisation."""
+        self.activation.mempool, self.activation.mend_mempool = mempool, mend
+
+    def progress(self, node: HeaderNode | None = None) -> float:
+        """Estimated share of the whole chain's transactions up to node (default: the tip)."""
+        return verification_progress(
+            node or self.tip, self.index.tree.best_header, self.ports.clock.time(), self.params
+        )
+
+    async def read_bytes(self, node: HeaderNode) -> bytes:
+        """The block as it came. LookupError where it is not stored."""
+        return await self.index.read_bytes(node)
+
+    read_block_bytes = read_bytes
+
+    async def read_block(self, node: HeaderNode) -> Block:
+        return await self.index.read_block(node)
+
+    async def read_undo(self, node: HeaderNode) -> BlockUndo:
+        return await self.index.read_undo(node)
+
+    async def get_coins(self, outpoints: Iterable[OutPoint]) -> dict[OutPoint, Coin | None]:
+        """The unspent outputs at the tip, None for those that are not; the mempool is not looked at."""
+        wanted = list(outpoints)
+        found = await self.chainstate.coins.peek(wanted)
+        return {outpoint: found.get(outpoint) for outpoint in wanted}
+
+    async def wait_for_tip(
+        self, predicate: Callable[[HeaderNode], bool], timeout: float | None = None
+    ) -> HeaderNode:
+        """The tip once predicate holds for it, or whatever it is after timeout seconds (None: no limit)."""
+        import asyncio
+
+        event = asyncio.Event()
+        waiter = (event.set,)
+        self._tip_waiters.append(waiter)
+        try:
+            async with self.ports.clock.timeout(timeout):
+                while not predicate(self.tip):
+                    event.clear()
+                    await event.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._tip_waiters.remove(waiter)
+        return self.tip
+
+    # Asking the owner
+
+    async def submit(
+        self, fn: Callable[[], Awaitable[T]], *, expected: tuple[type[BaseException], ...] = ()
+    ) -> T:
+        """fn's result, run by the owner between other requests. See `Owner.submit`."""
+        return await self.owner.submit(fn, expected=expected)
+
+    async def accept_headers(
+        self, headers: Sequence[BlockHeader], *, min_pow_checked: bool = True
+    ) -> HeaderNode | None:
+        """Takes headers, parents first; the node of the last. BlockInvalid at the first bad one."""
+
+        async def accept() -> HeaderNode | None:
+            node = None
+            try:
+                for header in headers:
+                    node = self._intake.accept_header(header, min_pow_checked)
+            finally:
+                self._header_tip_moved(node)
+            return node
+
+        return await self.submit(accept)
+
+    async def accept_block(
+        self, block: Block, *, requested: bool = False, min_pow_checked: bool = True, checked: bool = False
+    ) -> BlockAccept:
+        """Stores a block if it is wanted; connecting it, if it leads to the best chain, comes afterwards.
+
+        The answer's error is what the rules without coins say.
+        """
+
+        async def accept() -> BlockAccept:
+            return self._accept_block(block, requested, min_pow_checked, checked)
+
+        if not checked and len(block.raw) > 50_000:
+            try:
+                await self.ports.workers.run(check_block, block, self.params)
+                checked = True
+            except BlockInvalid:
+                pass  # the owner finds it again, and tells
+        return await self.submit(accept)
+
+    def _accept_block(
+        self, block: Block, requested: bool, min_pow_checked: bool, checked: bool = False
+    ) -> BlockAccept:
+        result = self._intake.accept_block(
+            block, requested=requested, min_pow_checked=min_pow_checked, checked=checked
+        )
+        node = result.node
+        if result.error is not None:
+            self.events.emit(BlockChecked(block.hash, result.error))
+            self.ports.log.error(f"ProcessNewBlock: AcceptBlock FAILED ({result.error})")
+        elif result.new and node is not None:
+            if not self.ibd.active and node.prev is self.index.tree.tip:
+                self.events.emit(NewPowValidBlock(block, node))
+            self.index.add_block(block, node)
+            self.owner.want_step()
+        self._header_tip_moved(node)
+        return result
+
+    async def activate_best(self) -> None:
+        """Returns when no better tip can be had of what is stored (or the node stops)."""
+        await self.owner.steps_done()
+
+    async def process_block(
+        self, block: Block, *, requested: bool = False, min_pow_checked: bool = True
+    ) -> BlockAccept:
+        """accept_block, then activate_best; the answer also says how connecting the block went."""
+        verdict = BlockAccept()
+        self._verdicts.setdefault(block.hash, []).append(verdict)
+        try:
+            result = await self.accept_block(block, requested=requested, min_pow_checked=min_pow_checked)
+            if result.error is None:
+                await self.activate_best()
+                result.checked, result.error = verdict.checked, verdict.error
+        finally:
+            waiting = self._verdicts[block.hash]
+            waiting.remove(verdict)
+            if not waiting:
+                del self._verdicts[block.hash]
+        return result
+
+    async def invalidate_block(self, block_hash: bytes) -> None:
+        """Treats a block as if it broke a rule. LookupError if it is unknown, ValueError for genesis."""
+        node = self._known(block_hash)
+        if node.prev is None:
+            raise ValueError("the genesis block cannot be invalidated")
+        await self.submit(lambda: self.activation.invalidate(node))
+        await self.activate_best()
+
+    async def reconsider_block(self, block_hash: bytes) -> None:
+        """Forgets that a block, those before and those behind it failed. LookupError if it is unknown."""
+        node = self._known(block_hash)
+
+        async def reconsider() -> None:
+            self.activation.reconsider(node)
+            self._header_tip_moved(node)
+
+        await self.submit(reconsider)
+        await self.activate_best()
+
+    async def precious_block(self, block_hash: bytes) -> None:
+        """Prefers a block to others of the same work. LookupError if it is unknown."""
+        node = self._known(block_hash)
+
+        async def prefer() -> None:
+            self.activation.make_precious(node)
+
+        await self.submit(prefer)
+        await self.activate_best()
+
+    def _known(self, block_hash: bytes) -> HeaderNode:
+        node = self.index.tree.get(block_hash)
+        if node is None:
+            raise LookupError("Block not found")
+        return node
+
+    async def test_block_validity(
+        self, block: Block, *, check_pow: bool = True, check_merkle: bool = True
+    ) -> None:
+        """Whether block, which is not stored, would be valid on top of the tip. Raises BlockInvalid."""
+
+        async def test() -> None:
+            tip = self.tip
+            if block.header.prev_hash != tip.hash:
+                raise BlockInvalid(BlockFault.CONSENSUS, "inconclusive-not-best-prevblk")
+            check_block(block, self.params, check_pow, check_merkle)
+            contextual_check_header(block.header, tip, self.ports.clock.time(), self.params)
+            contextual_check_block(block, tip, self.params)
+            node = HeaderNode(block.header, tip, block_work(block.header.bits))
+            await self.chainstate.prepare_connect(block, node, check_scripts=True, remember=True)
+
+        await self.submit(test)
+
+    async def verify_chain(self, level: int = 3, blocks: int = 6) -> VerifyResult:
+        """Looks through the last blocks of the active chain (0: all) at level 0 to 4."""
+
+        async def verify() -> VerifyResult:
+            return await verify_chain(
+                self.ports, self.index, self.chainstate, level, blocks, lambda: self.owner.stopping
+            )
+
+        return await self.submit(verify)
+
+    async def load_external(self, path: str, progress: Callable[[int], None] | None = None) -> int:
+        """Takes the blocks of a file in Core's -loadblock form; how many were new. See block_import.py."""
+        return await load_external(self, path, progress)
+
+    async def flush(self) -> None:
+        """Everything is on the disk when this returns."""
+        await self.submit(self._flush)
+
+    def update_ibd(self) -> None:
+        """Looks whether initial block download is over; the tip's every move does it too."""
+        if self.ibd.update(self.index.tree.tip, self.ports.clock.time()):
+            self.ports.log.info("Leaving InitialBlockDownload (latching to false)")
+
+    @property
+    def loading_blocks(self) -> bool:
+        """Blocks are being loaded from files (-reindex, -loadblock)."""
+        return self.ibd.loading
+
+    # On the owner task
+
+    async def _step(self) -> bool:
+        return await self._activation.step() if self._activation else False
+
+    def _header_tip_moved(self, last: HeaderNode | None) -> None:
+        best = self.best_header
+        if best is not self._notified_header:
+            self._notified_header = best
+            self.events.emit(HeaderTip(best, self.ibd.active))
+            if self.ibd.active and last is not None:
+                left = max(0, (self.ports.clock.time() - last.time) // self.params.pow_target_spacing)
+                share = 100 * last.height / max(1, last.height + left)
+                self.ports.log.info(f"Synchronizing blockheaders, height: {last.height} (~{share:.2f}%)")
+            if self._chainstate is None:
+                self._follow_headers(best)
+        self._schedule_write()
+
+    def _follow_headers(self, best: HeaderNode) -> None:
+        """Without blocks of our own the best header is the tip."""
+        tree = self.index.tree
+        fork = tree.fork_with_chain(best)
+        tree.set_tip(best)
+        self.update_ibd()
+        self.events.emit(TipChanged(best, fork, self.ibd.active))
+        self._tip_moved(best)
+
+    def _tip_moved(self, tip: HeaderNode) -> None:
+        for (wake,) in self._tip_waiters:
+            wake()
+
+    def _block_checked(self, node: HeaderNode, error: BlockInvalid | None) -> None:
+        for verdict in self._verdicts.get(node.hash, ()):
+            verdict.checked, verdict.error = True, error
+
+    def _schedule_write(self) -> None:
+        if self._write_timer is None and self.index.dirty and not self.owner.stopping:
+            clock = self.ports.clock
+            self._write_timer = clock.call_at(clock.monotonic() + WRITE_DELAY, self._write_soon)
+
+    def _write_soon(self) -> None:
+        self._write_timer = None
+        self.owner.post(self.index.write)
+
+    async def _write_what_is_due(self) -> None:
+        if self.chainstate.coins.full or self.ports.clock.monotonic() >= self._next_flush:
+            await self._flush()
+        elif self.index.blocks.sync_due:
+            await self.index.write()
+        self._schedule_write()
+
+    async def _flush(self) -> None:
+        await self.index.write()
+        if self._chainstate is not None:
+            await self._chainstate.flush()
+        self._next_flush = self.ports.clock.monotonic() + COINS_INTERVAL
+
+
+__all__ = ["BlockAccept", "ChainManager", "ChainOptions"]

@@ -1,0 +1,90 @@
+"""Loading a chain that Core has loaded: the same tip and the same UTXO set, restarts included."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pybitcoind.chain.events import BlockConnected
+from pybitcoind.chain.manager import ChainManager
+from pybitcoind.chain.primitives.hashes import hash_from_hex
+from pybitcoind.chain.utxo_set_hash import UtxoHashType, utxo_set_stats
+from pybitcoind.chain.verify_chain import VerifyResult
+
+from tests.ports import ListLog, make_ports, thread_workers
+from tests.running import Recorder, running_chain
+
+TIP = "10b98c99e27acb82d318194371a7657844a469ed5629efff515b7ab591081399"
+HASH_SERIALIZED = "14590a6bbe29271542ee2aecf633854fbd6ff73baa4d5047bc724818c06056b5"
+MUHASH = "800bdf82130fa594e16f1395439ffc6712ec7cdd1c86d70d2f29caf88e38ef24"
+
+
+@pytest.fixture
+def chain_file(shared: Path) -> Path:
+    return shared / "data" / "regtest-signatures.dat"
+
+
+async def check_utxo_set(chain: ChainManager) -> None:
+    """Against what Core 31.99 says at this tip."""
+    assert (chain.tip.height, chain.tip.hash) == (220, hash_from_hex(TIP))
+    await chain.flush()
+    for kind, expected in ((UtxoHashType.HASH_SERIALIZED_3, HASH_SERIALIZED), (UtxoHashType.MUHASH, MUHASH)):
+        stats = await utxo_set_stats(chain.chainstate.store, kind, chain.ports.workers)
+        assert stats.hash == hash_from_hex(expected)
+        assert stats.best_block == hash_from_hex(TIP)
+        assert (stats.txouts, stats.transactions, stats.bogosize) == (20180, 11266, 1565327)
+        assert stats.total_amount == 8891_50005909
+
+
+async def test_load_restart_and_verify(chain_file: Path, tmp_path: Path) -> None:
+    recorder = Recorder()
+    with thread_workers(2) as workers:
+        ports = make_ports(tmp_path, workers=workers)
+        async with running_chain(ports, recorder=recorder) as chain:
+            assert await chain.load_external(str(chain_file)) == 220
+            assert chain.is_ibd  # the chain ends in 2011
+            await check_utxo_set(chain)
+            await chain.events.drained()
+            heights = [event.node.height for event in recorder.of(BlockConnected)]
+            assert heights == list(range(1, 221))  # genesis was connected before anybody listened
+            assert await chain.load_external(str(chain_file)) == 0
+        ports = make_ports(tmp_path, workers=workers)
+        async with running_chain(ports) as chain:
+            await check_utxo_set(chain)
+            assert await chain.verify_chain(4, 40) is VerifyResult.SUCCESS
+            await check_utxo_set(chain)
+        assert isinstance(ports.log, ListLog) and not ports.log.find("UpdateTip")
+
+
+async def test_blocks_in_any_order_with_rubbish_between(chain_file: Path, tmp_path: Path) -> None:
+    data = chain_file.read_bytes()
+    magic = data[:4]
+    blocks, pos = [], 0
+    while pos < len(data):
+        size = int.from_bytes(data[pos + 4 : pos + 8], "little")
+        blocks.append(data[pos : pos + 8 + size])
+        pos += 8 + size
+    order = blocks[100:180] + blocks[:50][::-1] + blocks[50:100]
+    path = tmp_path / "shuffled.dat"
+    path.write_bytes(magic + b"rubbish" + magic[:2].join(order) + magic + blocks[180][4:-7])
+    with thread_workers(2) as workers:
+        ports = make_ports(tmp_path, workers=workers)
+        async with running_chain(ports) as chain:
+            assert await chain.load_external(str(path)) == 180
+            assert chain.tip.height == 180
+            assert await chain.load_external(str(tmp_path / "missing.dat")) == 0
+            assert await chain.load_external(str(chain_file)) == 40
+            await check_utxo_set(chain)
+
+
+async def test_small_cache_gives_the_same_coins(chain_file: Path, tmp_path: Path) -> None:
+    from pybitcoind.chain.manager import ChainOptions
+
+    with thread_workers(2) as workers:
+        ports = make_ports(tmp_path, workers=workers)
+        async with running_chain(ports, ChainOptions(db_cache=1 << 20)) as chain:
+            await chain.load_external(str(chain_file))
+            await check_utxo_set(chain)
+        async with running_chain(ports, ChainOptions(reindex_chainstate=True)) as chain:
+            await chain.activate_best()
+            await check_utxo_set(chain)
