@@ -47,3 +47,5 @@ async def running_chain(
             await asyncio.gather(*tasks)
         finally:
             await chain.close()
+
+

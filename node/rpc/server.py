@@ -13,10 +13,11 @@ import socket
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from aiohttp import web
+from aiohttp.http_parser import HttpRequestParserPy, RawRequestMessage
 
 from pybitcoind.chain.storage.database import StorageError
 
@@ -138,7 +139,7 @@ class RpcServer:
             raise ConfigError(_FAILED_START)
         logger = logging.Logger("http")
         logger.addHandler(_ToDebugLog(self._node))
-        self._http = web.Server(
+        self._http = _HttpServer(
             self._handle,
             request_factory=self._make_request,
             access_log=None,
@@ -234,7 +235,7 @@ class RpcServer:
             writer,  # type: ignore[arg-type]
             task,  # type: ignore[arg-type]
             loop,
-            client_max_size=MAX_BODY_SIZE,
+            client_max_size=MAX_BODY_SIZE + 1,
         )
 
     async def _handle(self, request: web.BaseRequest) -> web.Response:
@@ -395,6 +396,33 @@ class RpcServer:
             raise internal_bug(f"{type(error).__name__}: {error}") from None
         finally:
             del self.active[key]
+
+
+class _Parser(HttpRequestParserPy):
+    """Takes HTTP/1.1 requests without a Host header, as Core's server does."""
+
+    def parse_message(self, lines: list[bytes]) -> RawRequestMessage:
+        if not any(line[:5].lower() == b"host:" for line in lines):
+            lines = [*lines[:-1], b"Host: localhost", lines[-1]]
+        return super().parse_message(lines)
+
+
+class _Connection(web.RequestHandler):
+    def __init__(self, manager: web.Server, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._parser = _Parser(
+            self,
+            options["loop"],
+            max_headers=options["max_headers"],
+            payload_exception=web.RequestPayloadError,
+            auto_decompress=False,
+            max_msg_queue_size=self._max_msg_queue_size,
+        )
+
+
+class _HttpServer(web.Server):
+    def __call__(self) -> web.RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
 
 
 class _ToDebugLog(logging.Handler):

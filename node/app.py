@@ -1,0 +1,274 @@
+"""The node: its parts, their life from start to stop, and what happens when one of them fails. Wiring only.
+
+Start: directory and log (main.py), RPC in warm-up, databases and chain, indexes, wallets, peers; then RPC
+answers.
+Stop: RPC takes no more; peers; miner; the owner drains; flush; subscribers drain; databases; files; lock.
+Every task belongs to the node's TaskGroup. A task or database that fails stops the node in order, with exit
+code 1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import signal
+import traceback
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from pybitcoind.chain.params import ChainParams
+from pybitcoind.chain.ports import Ports
+from pybitcoind.chain.storage.database import FileStorage, StorageError
+
+from .config import Config, ConfigError
+from .log import DebugLog
+from .notify import run_command
+from .ports import SystemClock, SystemRandom, ThreadWorkers, worker_threads
+
+if TYPE_CHECKING:
+    from pybitcoind.chain.events import EventBus
+    from pybitcoind.chain.indexes.base import Index
+    from pybitcoind.chain.manager import ChainManager
+    from pybitcoind.chain.mempool.pool import Mempool
+    from pybitcoind.p2p.peer_manager import PeerManager
+    from pybitcoind.wallet.manager import WalletManager
+
+    from .rpc.registry import Registry
+    from .rpc.server import RpcServer
+
+T = TypeVar("T")
+
+RPC_GRACE = 1.2
+"""Seconds that running requests get at a stop; a stop takes less than two."""
+
+
+class Role(Protocol):
+    """What makes a node full, miner or spv (full.py, miner.py, spv.py)."""
+
+    async def open(self, resources: AsyncExitStack) -> None:
+        """Opens databases, loads the chain, and sets the node's parts. Raises ConfigError or StorageError."""
+
+    async def start(self) -> None:
+        """Starts what makes the node act: peers, wallets, the miner, imports."""
+
+    async def stop(self) -> None:
+        """The reverse, in the order above, up to the flush. Parts that were not started are skipped."""
+
+
+class Node:
+    """Parts that a role lacks, or has not opened yet, are None or empty.
+
+    started_at: monotonic seconds. Where `stopping` is set, long waits of RPC methods end.
+    """
+
+    chain: ChainManager
+    events: EventBus
+    registry: Registry
+
+    def __init__(
+        self,
+        config: Config,
+        params: ChainParams,
+        log: DebugLog,
+        clock: SystemClock,
+        role: Callable[[Node], Role] | None = None,
+    ) -> None:
+        from .tcp_network import TcpNetwork
+
+        self.config, self.params, self.debug_log = config, params, log
+        self.net_dir = config.net_dir
+        self.role = config.text("role", "full")
+        self.workers = ThreadWorkers(worker_threads(config.number("par")))
+        self.ports = Ports(
+            clock=clock,
+            random=SystemRandom(),
+            network=TcpNetwork(),
+            workers=self.workers,
+            storage=FileStorage(self.net_dir),
+            log=log,
+        )
+        self.mempool: Mempool | None = None
+        self.peers: PeerManager | None = None
+        self.wallets: WalletManager | None = None
+        self.indexes: dict[str, Index] = {}
+        self.rpc: RpcServer | None = None
+        self.started_at = clock.monotonic()
+        self.stopping = asyncio.Event()
+        self.mempool_loaded = False
+        self.error: str | None = None
+        """Why the node failed, in one line."""
+        self._tasks: asyncio.TaskGroup
+        self._role = (role or _role_of(self.role))(self)
+
+    # For RPC
+
+    @property
+    def log_path(self) -> str:
+        return str(self.debug_log.path or "")
+
+    def active_commands(self) -> list[tuple[str, float]]:
+        """Name and monotonic time of beginning of each running RPC command."""
+        return list(self.rpc.active.values()) if self.rpc else []
+
+    async def until_stop(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """The result of work, or None if the node stops first (for methods that wait for something)."""
+        task = asyncio.ensure_future(work)
+        stopping = asyncio.ensure_future(self.stopping.wait())
+        try:
+            await asyncio.wait((task, stopping), return_when=asyncio.FIRST_COMPLETED)
+            return task.result() if task.done() else None
+        finally:
+            for future in (task, stopping):
+                future.cancel()
+            await asyncio.gather(task, stopping, return_exceptions=True)
+
+    # Life
+
+    def request_stop(self) -> None:
+        """Begins an orderly stop; idempotent, callable from everywhere on the loop."""
+        self.stopping.set()
+
+    def fail(self, error: BaseException | str) -> None:
+        """A part failed: notes why and stops the node in order. The first failure counts."""
+        if self.error is None:
+            known = isinstance(error, (str, StorageError, ConfigError))
+            self.error = str(error) if known else _one_line(error)
+            self.debug_log.error(f"A fatal internal error occurred: {self.error}")
+            if isinstance(error, BaseException) and not known:
+                self.debug_log.error("".join(traceback.format_exception(error)))
+        self.stopping.set()
+
+    def spawn(self, name: str, work: Coroutine[Any, Any, object]) -> asyncio.Task[None]:
+        """Runs work as a task of the node; a failure of it stops the node."""
+
+        async def supervised() -> None:
+            try:
+                await work
+            except Exception as error:
+                self.fail(error)
+
+        return self._tasks.create_task(supervised(), name=name)
+
+    def status(self, text: str) -> None:
+        """A step of the start, for the log and for RPC callers meanwhile (code -28)."""
+        self.debug_log.info(f"init message: {text}")
+        if self.rpc and self.rpc.warm_up is not None:
+            self.rpc.warm_up = text
+
+    async def run(self, on_ready: Callable[[], None] = lambda: None) -> int:
+        """Starts, serves until a stop is asked for, and stops. The exit code: 0, or 1 after a failure."""
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._unhandled)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.request_stop)
+        loop.add_signal_handler(signal.SIGHUP, self.debug_log.reopen)
+        async with AsyncExitStack() as resources:
+            resources.callback(self.workers.close)
+            async with asyncio.TaskGroup() as self._tasks:
+                try:
+                    await self._start_or_stop(resources, on_ready)
+                    await self.stopping.wait()
+                except (ConfigError, StorageError) as error:
+                    self.fail(error)
+                except Exception as error:
+                    self.fail(error)
+                self.stopping.set()
+                await self._stop()
+        self.debug_log.info("Shutdown done")
+        return 0 if self.error is None else 1
+
+    async def _start_or_stop(self, resources: AsyncExitStack, on_ready: Callable[[], None]) -> None:
+        """Starts; a stop asked for meanwhile interrupts it."""
+        starting = asyncio.ensure_future(self._start(resources))
+        stopping = asyncio.ensure_future(self.stopping.wait())
+        try:
+            await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            if not starting.done():
+                starting.cancel()
+            await asyncio.wait((starting, stopping))
+        if not starting.cancelled():
+            starting.result()
+            on_ready()
+
+    async def _start(self, resources: AsyncExitStack) -> None:
+        if self.config.flag("server"):
+            await self._start_rpc()
+        await self._role.open(resources)
+        await self._role.start()
+        self._write_ports()
+        if self.rpc:
+            self.rpc.warm_up = None
+        self.status("Done loading")
+        gc.freeze()
+        for command in self.config.values("startupnotify"):
+            self.spawn("startupnotify", run_command(command, self.debug_log))
+
+    async def _start_rpc(self) -> None:
+        from .rpc import methods
+        from .rpc.registry import Registry
+        from .rpc.server import RpcServer
+
+        self.registry = Registry(methods.modules())
+        self.rpc = RpcServer(self, self.config)
+        await self.rpc.start()
+
+    def _write_ports(self) -> None:
+        """ports.json: where this node listens, for who gave -port=0 or -rpcport=0."""
+        ports = {
+            "rpc": self.rpc.port if self.rpc else None,
+            "p2p": self.peers.listen_port if self.peers else None,
+            "pid": os.getpid(),
+        }
+        temporary = self.ports_file.with_suffix(".tmp")
+        temporary.write_text(json.dumps(ports) + "\n")
+        temporary.replace(self.ports_file)
+
+    @property
+    def ports_file(self) -> Path:
+        return self.net_dir / "ports.json"
+
+    async def _stop(self) -> None:
+        for command in self.config.values("shutdownnotify"):
+            await run_command(command, self.debug_log)
+        self.debug_log.info("Shutdown in progress...")
+        steps: list[tuple[str, Callable[[], Awaitable[None]]]] = []
+        if self.rpc:
+            self.rpc.stop_accepting()
+            rpc = self.rpc
+            steps.append(("rpc", lambda: rpc.stop(RPC_GRACE)))
+        steps.append(("role", self._role.stop))
+        for _, step in steps:
+            try:
+                await step()
+            except Exception as error:
+                self.fail(error)
+        self.ports_file.unlink(missing_ok=True)
+
+    def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What nobody awaited: never on stderr, and never silent."""
+        error = context.get("exception")
+        detail = "".join(traceback.format_exception(error)) if error else ""
+        self.debug_log.error(f"{context.get('message', 'unhandled')}\n{detail}")
+
+
+def _role_of(name: str) -> Callable[[Node], Role]:
+    """Imported when it is chosen: a role's imports are most of a node's start."""
+    module, role = {
+        "full": (".full", "FullNode"),
+        "miner": (".miner", "MinerNode"),
+        "spv": (".spv", "SpvNode"),
+    }[name]
+    made: Callable[[Node], Role] = getattr(import_module(module, __package__), role)
+    return made
+
+
+def _one_line(error: BaseException | str) -> str:
+    text = str(error).split("\n", 1)[0]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

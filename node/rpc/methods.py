@@ -1,0 +1,12 @@
+"""Which files declare methods: one per category of Core's help."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+NAMES = ("control",)
+
+
+def modules() -> list[ModuleType]:
+    return [import_module(f"{__package__}.{name}") for name in NAMES]
