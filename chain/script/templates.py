@@ -8,16 +8,19 @@ strictest flags ask, whatever the flags; all that is to be proved is that the in
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Sequence
 
 from ..primitives.hashes import hash160, sha256, sha256d
+from ..primitives.serialize import var_bytes
 from ..primitives.transaction import Transaction
 from .encoding import HASH_TYPE_NAMES, SIGHASH_ALL, is_low_s, is_strict_der
 from .flags import ScriptFlags
-from .opcodes import OP_1, OP_16, OP_CHECKMULTISIG
+from .opcodes import OP_0, OP_1, OP_CHECKMULTISIG
+from .script import MAX_SCRIPT_ELEMENT_SIZE, ScriptParseError, is_minimal_push, read_op
 from .secp import verify_ecdsa_strict, verify_schnorr
 from .sighash import TxDigests, legacy_digest, segwit_v0_sighash, taproot_sighash
 
-_LOW_S = int(ScriptFlags.LOW_S)
+_LOW_S, _P2SH = int(ScriptFlags.LOW_S), int(ScriptFlags.P2SH)
 _P2SH_WITNESS = int(ScriptFlags.P2SH | ScriptFlags.WITNESS)
 _P2SH_WITNESS_TAPROOT = int(ScriptFlags.P2SH | ScriptFlags.WITNESS | ScriptFlags.TAPROOT)
 
@@ -51,13 +54,14 @@ def accepts(tx: Transaction, index: int, value: int, script: bytes, flags: int, 
                 return _multisig_v0(tx, index, value, script[2:], flags, digests)
     elif size == 23 and script[:2] == b"\xa9\x14" and script[22] == 0x87:
         script_sig = tx.vin[index][1]
-        if (
-            flags & _P2SH_WITNESS == _P2SH_WITNESS
-            and len(script_sig) == 23
-            and script_sig[:3] == b"\x16\x00\x14"
-            and hash160(script_sig[1:]) == script[2:22]
-        ):
-            return _key_hash_v0(tx, index, value, script_sig[3:], flags, digests)
+        if len(script_sig) == 23 and script_sig[:3] == b"\x16\x00\x14":
+            nested = _key_hash_v0
+        elif len(script_sig) == 35 and script_sig[:3] == b"\x22\x00\x20":
+            nested = _multisig_v0
+        else:
+            return _p2sh_multisig(tx, index, script[2:22], flags, digests)
+        if flags & _P2SH_WITNESS == _P2SH_WITNESS and hash160(script_sig[1:]) == script[2:22]:
+            return nested(tx, index, value, script_sig[3:], flags, digests)
     return False
 
 
@@ -72,14 +76,14 @@ def _is_good_sig(sig: bytes, flags: int) -> bool:
 
 
 def _key_hash_v0(
-    tx: Transaction, index: int, value: int, key_hash: bytes, flags: int, digests: TxDigests
+    tx: Transaction, index: int, value: int, program: bytes, flags: int, digests: TxDigests
 ) -> bool:
     """P2WPKH, bare or in P2SH: a signature and a compressed key."""
     stack = tx.witness[index] if tx.witness else ()
     if len(stack) != 2:
         return False
     sig, pubkey = stack
-    if len(pubkey) != 33 or hash160(pubkey) != key_hash or not _is_good_sig(sig, flags):
+    if len(pubkey) != 33 or hash160(pubkey) != program or not _is_good_sig(sig, flags):
         return False
     if sig[-1] == SIGHASH_ALL:
         head, tail = digests.v0_all()
@@ -87,13 +91,13 @@ def _key_hash_v0(
         middle = b"%b%b\x19\x76\xa9\x14%b\x88\xac%b%b" % (
             txid,
             _u32(vout),
-            key_hash,
+            program,
             _i64(value),
             _u32(sequence),
         )
         digest = sha256d(head + middle + tail)
     else:
-        code = b"\x76\xa9\x14" + key_hash + b"\x88\xac"
+        code = b"\x76\xa9\x14" + program + b"\x88\xac"
         digest = segwit_v0_sighash(code, tx, index, sig[-1], value, digests)
     return verify_ecdsa_strict(pubkey, sig[:-1], digest)
 
@@ -119,25 +123,88 @@ def _p2pkh(tx: Transaction, index: int, script: bytes, flags: int, digests: TxDi
 
 
 def _multisig_v0(
-    tx: Transaction, index: int, value: int, script_hash: bytes, flags: int, digests: TxDigests
+    tx: Transaction, index: int, value: int, program: bytes, flags: int, digests: TxDigests
 ) -> bool:
-    """P2WSH of m-of-n compressed keys, m and n up to 16: an empty item, m signatures, the script."""
+    """P2WSH of a multisig, bare or in P2SH: an empty item, the signatures, the script."""
     stack = tx.witness[index] if tx.witness else ()
     if len(stack) < 3 or stack[0]:
         return False
-    script, sigs = stack[-1], stack[1:-1]
-    keys = _multisig_keys(script, len(sigs))
-    if not keys or sha256(script) != script_hash:
+    script = stack[-1]
+    keys = _multisig_keys(script, len(stack) - 2, compressed=True)
+    if not keys or sha256(script) != program:
         return False
+    return _match(
+        stack[1:-1],
+        keys,
+        flags,
+        lambda hash_type: segwit_v0_sighash(script, tx, index, hash_type, value, digests),
+    )
+
+
+def _p2sh_multisig(tx: Transaction, index: int, script_hash: bytes, flags: int, digests: TxDigests) -> bool:
+    """P2SH of a multisig: OP_0, pushes of the signatures and of the script, no witness."""
+    if tx.witness and tx.witness[index]:
+        return False
+    script_sig = tx.vin[index][1]
+    if not flags & _P2SH or not script_sig or script_sig[0] != OP_0:
+        return False
+    pushes, pos = [], 1
+    try:
+        while pos < len(script_sig):
+            opcode, data, pos = read_op(script_sig, pos)
+            if data is None or not is_minimal_push(data, opcode):
+                return False
+            pushes.append(data)
+    except ScriptParseError:
+        return False
+    if len(pushes) < 2:
+        return False
+    script = pushes.pop()
+    keys = _multisig_keys(script, len(pushes), compressed=False)
+    if not keys or len(script) > MAX_SCRIPT_ELEMENT_SIZE or hash160(script) != script_hash:
+        return False
+    code = var_bytes(script)
+    return _match(pushes, keys, flags, lambda hash_type: legacy_digest(code, tx, index, hash_type, digests))
+
+
+def _multisig_keys(script: bytes, required: int, compressed: bool) -> list[bytes] | None:
+    """The keys of m <key>... n OP_CHECKMULTISIG, m and n up to 16, if m is required; else None.
+
+    compressed: only compressed keys will do; else uncompressed ones too. No signature looks like such a key,
+    so none stands in the script to be cut out of it.
+    """
+    end = len(script) - 2
+    if (
+        end < 35
+        or script[-1] != OP_CHECKMULTISIG
+        or not 1 <= required <= 16
+        or script[0] != OP_1 - 1 + required
+    ):
+        return None
+    keys, pos = [], 1
+    while pos < end:
+        size, first = script[pos], script[pos + 1]
+        if not (size == 33 and first in (2, 3)) and (compressed or size != 65 or first != 4):
+            return None
+        keys.append(script[pos + 1 : pos + 1 + size])
+        pos += 1 + size
+    if pos != end or not required <= len(keys) <= 16 or script[-2] != OP_1 - 1 + len(keys):
+        return None
+    return keys
+
+
+def _match(sigs: Sequence[bytes], keys: list[bytes], flags: int, digest_of: Callable[[int], bytes]) -> bool:
+    """Whether each signature has its key, in the same order; from the last on, as the interpreter does."""
     hashes: dict[int, bytes] = {}
     key_left = len(keys)
-    for sig_left in range(len(sigs), 0, -1):  # from the last on, as the interpreter does
+    for sig_left in range(len(sigs), 0, -1):
         sig = sigs[sig_left - 1]
         if not _is_good_sig(sig, flags):
             return False
-        digest = hashes.get(sig[-1])
+        hash_type = sig[-1]
+        digest = hashes.get(hash_type)
         if digest is None:
-            digest = hashes[sig[-1]] = segwit_v0_sighash(script, tx, index, sig[-1], value, digests)
+            digest = hashes[hash_type] = digest_of(hash_type)
         while True:
             if key_left < sig_left:
                 return False
@@ -145,21 +212,6 @@ def _multisig_v0(
             if verify_ecdsa_strict(keys[key_left], sig[:-1], digest):
                 break
     return True
-
-
-def _multisig_keys(script: bytes, required: int) -> list[bytes] | None:
-    """The keys of m <33-byte key>... n OP_CHECKMULTISIG if m is required; None for any other script."""
-    count, left = divmod(len(script) - 3, 34)
-    if left or not 1 <= required <= count <= OP_16 - OP_1 + 1:
-        return None
-    if script[0] != OP_1 + required - 1 or script[-2] != OP_1 + count - 1 or script[-1] != OP_CHECKMULTISIG:
-        return None
-    keys = []
-    for pos in range(1, len(script) - 2, 34):
-        if script[pos] != 33 or script[pos + 1] not in (2, 3):
-            return None
-        keys.append(script[pos + 1 : pos + 34])
-    return keys
 
 
 def _taproot_key_path(tx: Transaction, index: int, output_key: bytes, digests: TxDigests) -> bool:
