@@ -66,7 +66,7 @@ class ChainOptions:
 
 
 class ChainManager:
-    """Made with `open`. The node runs `run_owner` as a task, and at the end calls `stop_owner` and `close`."""
+    """Made with `open`. The node runs `run_owner` as a task; at the end it calls `stop_owner` and `close`."""
 
     def __init__(
         self,

@@ -47,5 +47,3 @@ async def running_chain(
             await asyncio.gather(*tasks)
         finally:
             await chain.close()
-
-

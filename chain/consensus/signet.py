@@ -6,15 +6,19 @@ transaction that spends the challenge.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from ..params import ChainParams
-from ..primitives.block import Block
+from ..primitives.block import Block, BlockHeader
 from ..primitives.merkle import merkle_root
 from ..primitives.serialize import DecodeError, Reader, Writer
 from ..primitives.transaction import NULL_OUTPOINT, OutPoint, Transaction, TxIn, TxOut
+from ..script.checker import TxChecker
 from ..script.flags import ScriptFlags
 from ..script.script import ScriptParseError, iter_ops, push_data
+from ..script.sighash import TxDigests
+from ..script.verify import verify_script
 from .witness_commitment import witness_commitment_index
 
 SIGNET_HEADER = bytes.fromhex("ecc7daa2")
@@ -30,9 +34,6 @@ def check_signet_solution(block: Block, params: ChainParams) -> bool:
     spend = signet_transactions(block, params.signet_challenge)
     if spend is None:
         return False
-    from ..script.sighash import TxDigests  # here: no other network's block rules run scripts
-    from ..script.verify import TxChecker, verify_script
-
     to_spend, to_sign = spend
     challenge = to_spend.vout[0]
     checker = TxChecker(to_sign, 0, challenge.value, TxDigests(to_sign, [challenge]))
@@ -48,16 +49,12 @@ def signet_transactions(block: Block, challenge: bytes) -> tuple[Transaction, Tr
     index = witness_commitment_index(block)
     if index is None:
         return None
-    coinbase = block.vtx[0]
-    value, script = coinbase.vout[index]
-    script, solution = _without_solution(script)
+    script, solution = _without_solution(block.vtx[0].vout[index].script_pubkey)
     try:
         script_sig, witness = _decode_solution(solution)
     except DecodeError:
         return None
-    outputs = [*coinbase.vout[:index], TxOut(value, script), *coinbase.vout[index + 1 :]]
-    unsigned = Transaction.make(coinbase.vin, outputs, version=coinbase.version, locktime=coinbase.locktime)
-    root, _ = merkle_root([unsigned.txid, *(tx.txid for tx in block.vtx[1:])])
+    root = _with_commitment(block, index, script).header.merkle_root
     w = Writer()
     w.i32(block.header.version)
     w.hash(block.header.prev_hash)
@@ -104,8 +101,45 @@ def _decode_solution(solution: bytes) -> tuple[bytes, list[bytes]]:
     return script_sig, witness
 
 
-def encode_solution(script_sig: bytes, witness: list[bytes]) -> bytes:
-    """What a signer puts, behind SIGNET_HEADER, into a push of the witness commitment's script."""
+def sign_block(
+    block: Block,
+    challenge: bytes,
+    sign: Callable[[Transaction, Transaction], tuple[bytes, Sequence[bytes]]],
+) -> Block:
+    """block, which has a witness commitment and no solution, with one. Its proof of work comes after.
+
+    sign: gets (to_spend, to_sign) and gives the script_sig and witness with which to_sign spends.
+    """
+    index = witness_commitment_index(block)
+    if index is None:
+        raise ValueError("a signet block needs a witness commitment")
+    _, script = block.vtx[0].vout[index]
+    prepared = _with_commitment(block, index, script + push_data(SIGNET_HEADER))
+    spend = signet_transactions(prepared, challenge)
+    assert spend is not None
+    solution = encode_solution(*sign(*spend))
+    return _with_commitment(block, index, script + push_data(SIGNET_HEADER + solution))
+
+
+def _with_commitment(block: Block, index: int, script: bytes) -> Block:
+    """block with another script in output index of its coinbase, and the merkle root that goes with it."""
+    coinbase, header = block.vtx[0], block.header
+    outputs = list(coinbase.vout)
+    outputs[index] = TxOut(outputs[index].value, script)
+    coinbase = Transaction.make(
+        coinbase.vin,
+        outputs,
+        version=coinbase.version,
+        locktime=coinbase.locktime,
+        witness=coinbase.witness,
+    )
+    root, _ = merkle_root([coinbase.txid, *(tx.txid for tx in block.vtx[1:])])
+    header = BlockHeader(header.version, header.prev_hash, root, header.time, header.bits, header.nonce)
+    return Block(header, (coinbase, *block.vtx[1:]))
+
+
+def encode_solution(script_sig: bytes, witness: Sequence[bytes]) -> bytes:
+    """What stands behind SIGNET_HEADER in a push of the witness commitment's script."""
     w = Writer()
     w.var_bytes(script_sig)
     w.list(witness, Writer.var_bytes)

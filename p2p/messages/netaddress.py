@@ -340,7 +340,10 @@ class NetAddress(NamedTuple):
     @classmethod
     def from_key(cls, key: bytes) -> NetAddress:
         """The inverse of key; ValueError if it is none."""
-        return cls(NetworkId(key[0]), key[1:-2], int.from_bytes(key[-2:], "big"))
+        network, raw = NetworkId(key[0]), key[1:-2]
+        if len(raw) != _SIZES.get(network, INTERNAL_SIZE):
+            raise ValueError("not the key of an address")
+        return cls(network, raw, int.from_bytes(key[-2:], "big"))
 
     def with_port(self, port: int) -> NetAddress:
         return NetAddress(self.network, self.raw, port)

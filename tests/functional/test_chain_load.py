@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ports import ListLog, make_ports, thread_workers
+from running import Recorder, running_chain
+
 from pybitcoind.chain.events import BlockConnected
-from pybitcoind.chain.manager import ChainManager
+from pybitcoind.chain.manager import ChainManager, ChainOptions
 from pybitcoind.chain.primitives.hashes import hash_from_hex
 from pybitcoind.chain.utxo_set_hash import UtxoHashType, utxo_set_stats
 from pybitcoind.chain.verify_chain import VerifyResult
-
-from tests.ports import ListLog, make_ports, thread_workers
-from tests.running import Recorder, running_chain
 
 TIP = "10b98c99e27acb82d318194371a7657844a469ed5629efff515b7ab591081399"
 HASH_SERIALIZED = "14590a6bbe29271542ee2aecf633854fbd6ff73baa4d5047bc724818c06056b5"
@@ -56,8 +56,8 @@ async def test_load_restart_and_verify(chain_file: Path, tmp_path: Path) -> None
         assert isinstance(ports.log, ListLog) and not ports.log.find("UpdateTip")
 
 
-async def test_blocks_in_any_order_with_rubbish_between(chain_file: Path, tmp_path: Path) -> None:
-    data = chain_file.read_bytes()
+def shuffled(data: bytes) -> bytes:
+    """Blocks 1 to 180 out of order, with what is no block between and behind them."""
     magic = data[:4]
     blocks, pos = [], 0
     while pos < len(data):
@@ -65,12 +65,21 @@ async def test_blocks_in_any_order_with_rubbish_between(chain_file: Path, tmp_pa
         blocks.append(data[pos : pos + 8 + size])
         pos += 8 + size
     order = blocks[100:180] + blocks[:50][::-1] + blocks[50:100]
+    return magic + b"rubbish" + magic[:2].join(order) + magic + blocks[180][4:-7]
+
+
+@pytest.fixture
+def shuffled_file(chain_file: Path, tmp_path: Path) -> Path:
     path = tmp_path / "shuffled.dat"
-    path.write_bytes(magic + b"rubbish" + magic[:2].join(order) + magic + blocks[180][4:-7])
+    path.write_bytes(shuffled(chain_file.read_bytes()))
+    return path
+
+
+async def test_blocks_in_any_order(chain_file: Path, shuffled_file: Path, tmp_path: Path) -> None:
     with thread_workers(2) as workers:
         ports = make_ports(tmp_path, workers=workers)
         async with running_chain(ports) as chain:
-            assert await chain.load_external(str(path)) == 180
+            assert await chain.load_external(str(shuffled_file)) == 180
             assert chain.tip.height == 180
             assert await chain.load_external(str(tmp_path / "missing.dat")) == 0
             assert await chain.load_external(str(chain_file)) == 40
@@ -78,8 +87,6 @@ async def test_blocks_in_any_order_with_rubbish_between(chain_file: Path, tmp_pa
 
 
 async def test_small_cache_gives_the_same_coins(chain_file: Path, tmp_path: Path) -> None:
-    from pybitcoind.chain.manager import ChainOptions
-
     with thread_workers(2) as workers:
         ports = make_ports(tmp_path, workers=workers)
         async with running_chain(ports, ChainOptions(db_cache=1 << 20)) as chain:

@@ -17,7 +17,7 @@ from pybitcoind.chain.consensus.blocks import (
     has_valid_proof_of_work,
     is_block_mutated,
 )
-from pybitcoind.chain.consensus.connect import spend_block, spent_outpoints
+from pybitcoind.chain.consensus.connect import script_failure, spend_block, spent_outpoints
 from pybitcoind.chain.consensus.deployments import script_flags_for
 from pybitcoind.chain.consensus.errors import BlockFault, BlockInvalid
 from pybitcoind.chain.consensus.headers import check_header, contextual_check_header
@@ -31,6 +31,8 @@ from pybitcoind.chain.params import NETWORKS, main, regtest
 from pybitcoind.chain.primitives.block import Block
 from pybitcoind.chain.primitives.merkle import merkle_root
 from pybitcoind.chain.primitives.transaction import Transaction, TxIn, TxOut
+from pybitcoind.chain.script.sighash import TxDigests
+from pybitcoind.chain.script.verify import verify_input
 
 
 def stages(block: Block, scene: Scene) -> list[tuple[str, Callable[[], object]]]:
@@ -56,6 +58,19 @@ def verdict(block: Block, scene: Scene) -> tuple[str, BlockInvalid | None]:
     return "scripts", None
 
 
+def failing_script(block: Block, scene: Scene) -> BlockInvalid | None:
+    coins = {p: scene.utxo[p] for p in spent_outpoints(block)}
+    flags = script_flags_for(scene.height, block.hash, scene.params)
+    undo = spend_block(block, coins, scene.tip, scene.params, flags).undo
+    for tx, spent in zip(block.vtx[1:], undo, strict=True):
+        digests = TxDigests(tx, spent)
+        for index, coin in enumerate(spent):
+            error = verify_input(tx, index, coin, flags, digests)
+            if error:
+                return script_failure(error, tx, index)
+    return None
+
+
 @pytest.mark.parametrize("template", INVALID_BLOCKS, ids=lambda t: t.name)
 def test_templates(template: InvalidBlock) -> None:
     scene = make_scene()
@@ -65,7 +80,8 @@ def test_templates(template: InvalidBlock) -> None:
     stage, error = verdict(block, scene)
     assert stage == template.stage
     if error is None:
-        return
+        error = failing_script(block, scene)
+    assert error is not None
     assert (error.reason, error.fault.name) == (template.reason, template.fault)
     assert error.detail.startswith(template.detail)
     assert is_block_mutated(block, True) is (template.fault == "MUTATED")
@@ -80,6 +96,7 @@ def test_the_scene_is_valid() -> None:
     assert verdict(scene.block(commit=True), scene) == ("scripts", None)
     everything = scene.block(*spends, coinbase=scene.coinbase(fees=3000))
     assert verdict(everything, scene) == ("scripts", None)
+    assert failing_script(everything, scene) is None
 
 
 def test_details_name_the_transaction() -> None:

@@ -177,7 +177,7 @@ def test_a_chain_that_core_knows(shared: Path) -> None:
 
 
 @pytest.mark.parametrize("height", [300025, 928828])
-def test_blocks_of_the_main_chain(shared: Path, height: int) -> None:
+def test_real_blocks(shared: Path, height: int) -> None:
     folder = shared / "data" / "mainnet"
     block = Block.decode((folder / f"block-{height}.raw").read_bytes())
     check_block(block, main())

@@ -1,4 +1,4 @@
-"""Addresses: text, both wire forms, what is routable, and groups. Expected values: Core's net_tests.cpp."""
+"""Addresses: text, both wire forms, what is routable, and groups (values as in Core's net_tests.cpp)."""
 
 from __future__ import annotations
 
