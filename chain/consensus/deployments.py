@@ -101,7 +101,7 @@ def deployment_state(
         cache = {}
     period = deployment.period
     # Down, period by period, to one whose state is known; then up again, from state to state.
-    node = _period_end(prev, period)
+    node = period_end(prev, period)
     pending: list[HeaderContext] = []
     state = ThresholdState.DEFINED
     while node is not None:
@@ -119,7 +119,7 @@ def deployment_state(
     return state
 
 
-def _period_end(prev: HeaderContext | None, period: int) -> HeaderContext | None:
+def period_end(prev: HeaderContext | None, period: int) -> HeaderContext | None:
     """Last block of the period that was over with, or before, prev; None in the first period."""
     if prev is None:
         return None
@@ -164,7 +164,7 @@ def state_since(
     state = deployment_state(name, prev, params, cache)
     if state is ThresholdState.DEFINED:
         return 0
-    node = _period_end(prev, deployment.period)
+    node = period_end(prev, deployment.period)
     assert node is not None  # the first period is DEFINED
     while node.height >= deployment.period:
         earlier = node.ancestor(node.height - deployment.period)
