@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+"""What the block rules cost per input, scripts aside, on the chain of regtest-signatures.dat.
+
+Usage: scripts/bench/rules.py PATH_TO_regtest-signatures.dat
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pybitcoind.chain.consensus.blocks import check_block, contextual_check_block
+from pybitcoind.chain.consensus.connect import spend_block, spent_outpoints
+from pybitcoind.chain.consensus.deployments import script_flags_for
+from pybitcoind.chain.consensus.headers import contextual_check_header
+from pybitcoind.chain.consensus.pow import block_work
+from pybitcoind.chain.header_tree import HeaderNode
+from pybitcoind.chain.params import regtest
+from pybitcoind.chain.primitives.block import Block
+from pybitcoind.chain.primitives.transaction import Coin, OutPoint
+
+
+def main(path: str) -> None:
+    raw = Path(path).read_bytes()
+    params = regtest()
+    genesis = params.genesis
+    tip = HeaderNode(genesis.header, None, block_work(genesis.header.bits))
+    utxo: dict[OutPoint, Coin] = {}
+    spent: dict[str, float] = {}
+    inputs = pos = 0
+
+    def timed(name: str, function: Callable[..., Any], *args: Any) -> Any:
+        start = time.perf_counter()
+        result = function(*args)
+        spent[name] = spent.get(name, 0.0) + time.perf_counter() - start
+        return result
+
+    while pos < len(raw):
+        (size,) = struct.unpack_from("<I", raw, pos + 4)
+        body = raw[pos + 8 : pos + 8 + size]
+        pos += 8 + size
+        block = timed("parse", Block.decode, body)
+        if block.hash == genesis.hash:
+            continue
+        timed("contextual_check_header", contextual_check_header, block.header, tip, 2e9, params)
+        timed("txids", block.txids)
+        timed("check_block", check_block, block, params)
+        timed("wtxids", block.wtxids)
+        timed("contextual_check_block", contextual_check_block, block, tip, params)
+        flags = script_flags_for(tip.height + 1, block.hash, params)
+        coins = {outpoint: utxo[outpoint] for outpoint in timed("spent_outpoints", spent_outpoints, block)}
+        result = timed("spend_block", spend_block, block, coins, tip, params, flags)
+        for outpoint, coin in result.changes.items():
+            if coin is None:
+                del utxo[outpoint]
+            else:
+                utxo[outpoint] = coin
+        inputs += sum(len(tx.vin) for tx in block.vtx)
+        tip = HeaderNode(block.header, tip, block_work(block.header.bits))
+    print(f"height {tip.height}, {inputs} inputs, {len(utxo)} coins left")
+    for name, seconds in [*spent.items(), ("together", sum(spent.values()))]:
+        print(f"{name:24} {seconds * 1e3:8.1f} ms {seconds / inputs * 1e6:7.2f} us an input")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
