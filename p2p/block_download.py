@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..chain.header_tree import HeaderNode, HeaderTree, fork_point
+from pybitcoind.chain.header_tree import HeaderNode, HeaderTree, fork_point
 
 MAX_BLOCKS_IN_TRANSIT_PER_PEER = 16
 BLOCK_DOWNLOAD_WINDOW = 1024
@@ -57,6 +57,8 @@ class BlockDownload:
         self.in_flight: dict[bytes, int] = {}
         """Block hash to the peer that was asked: never two at once."""
         self.stalling_timeout = STALLING_TIMEOUT
+        self._processing: dict[bytes, int] = {}
+        """Received, and not yet through the chain: not asked for again, and nobody is late with them."""
 
     def add_peer(self, peer: int, *, serves: bool, limited: bool, witness: bool, inbound: bool) -> PeerBlocks:
         state = self.peers[peer] = PeerBlocks(serves, limited, witness, inbound)
@@ -145,6 +147,8 @@ class BlockDownload:
                     if node.chain_tx_count:
                         state.last_common = node
                     continue
+                if node.hash in self._processing:
+                    continue
                 if (asked := self.in_flight.get(node.hash)) is not None:
                     if waiting_for is None:
                         waiting_for = asked
@@ -173,7 +177,7 @@ class BlockDownload:
         while walk is not None and not tree.in_chain(walk):
             if len(missing) > MAX_BLOCKS_IN_TRANSIT_PER_PEER:
                 return []
-            wanted = not walk.have_data and walk.hash not in self.in_flight
+            wanted = not (walk.have_data or walk.hash in self.in_flight or walk.hash in self._processing)
             if wanted and (state.witness or walk.height < self._segwit_height):
                 missing.append(walk)
             walk = walk.prev
@@ -204,6 +208,16 @@ class BlockDownload:
             state.downloading_since = max(state.downloading_since, now)
         del state.in_flight[block_hash]
         state.stalling_since = None
+
+    def begin_processing(self, block_hash: bytes, peer: int, now: float) -> None:
+        """The peer sent the block; until `end_processing` it is neither in flight from it nor missing."""
+        self.done(block_hash, now, only_from=peer)
+        self._processing[block_hash] = self._processing.get(block_hash, 0) + 1
+
+    def end_processing(self, block_hash: bytes) -> None:
+        self._processing[block_hash] -= 1
+        if not self._processing[block_hash]:
+            del self._processing[block_hash]
 
     # Peers that do not deliver
 

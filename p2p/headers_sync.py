@@ -13,14 +13,15 @@ from enum import Enum, auto
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from ..chain.consensus.pow import block_work, permitted_difficulty_transition
-from ..chain.primitives.block import BlockHeader
+from pybitcoind.chain.consensus.pow import block_work, permitted_difficulty_transition
+from pybitcoind.chain.primitives.block import BlockHeader
+
 from .rolling_filter import siphash
 
 if TYPE_CHECKING:
-    from ..chain.header_tree import HeaderNode
-    from ..chain.params import ChainParams
-    from ..chain.ports import Random
+    from pybitcoind.chain.header_tree import HeaderNode
+    from pybitcoind.chain.params import ChainParams
+    from pybitcoind.chain.ports import Random
 
 MAX_HEADERS_RESULTS = 2000
 """Headers in one headers message; a message with that many means that there are more."""
@@ -96,6 +97,7 @@ class LowWorkSync:
         seconds = max(0, int(now) - start.mtp() + MAX_FUTURE_BLOCK_TIME)
         self._max_bits = 6 * seconds // self.COMMITMENT_PERIOD
         self.work, self.height = start.chainwork, start.height
+        self._reached = start.height
         self._last_hash, self._last_bits = start.hash, start.bits
         self.last_time = start.time
         self._buffer: deque[BlockHeader] = deque()
@@ -109,6 +111,11 @@ class LowWorkSync:
     @property
     def start(self) -> HeaderNode:
         return self._start
+
+    @property
+    def presync_height(self) -> int:
+        """How far its work is added up (getpeerinfo's presynced_headers)."""
+        return self._reached
 
     @property
     def buffered(self) -> int:
@@ -141,6 +148,7 @@ class LowWorkSync:
                 if len(self._bits) > self._max_bits:
                     return Progress()
             self._advance(header)
+        self._reached = self.height
         if self.work >= self._minimum_work:
             self.phase = Phase.REDOWNLOAD
             start = self._start

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from ..chain.primitives.block import Block
-from ..chain.primitives.transaction import OutPoint, Transaction
+from pybitcoind.chain.primitives.block import Block
+from pybitcoind.chain.primitives.transaction import OutPoint, Transaction
 
 MAX_STANDARD_TX_WEIGHT = 400_000
 RESERVED_WEIGHT_PER_PEER = 404_000

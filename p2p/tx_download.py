@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ..chain.consensus.errors import TxFault
-from ..chain.ports import Random
-from ..chain.primitives.block import Block
-from ..chain.primitives.hashes import sha256
-from ..chain.primitives.transaction import Transaction
+from pybitcoind.chain.consensus.errors import TxFault
+from pybitcoind.chain.ports import Random
+from pybitcoind.chain.primitives.block import Block
+from pybitcoind.chain.primitives.hashes import sha256
+from pybitcoind.chain.primitives.transaction import Transaction
+
 from .orphanage import Orphanage
 from .rolling_filter import RollingFilter
 from .tx_request import (

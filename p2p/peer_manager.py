@@ -1,0 +1,650 @@
+"""All connections of one node: listening, dialling, dropping, and what is asked about them.
+
+`PeerManager.run` is a task of the node's; every peer is a task of its TaskGroup.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from pybitcoind.chain.events import (
+    BlockChecked,
+    BlockConnected,
+    BlockDisconnected,
+    ChainRole,
+    Event,
+    Subscription,
+    TipChanged,
+)
+from pybitcoind.chain.owner import OwnerStopped
+from pybitcoind.chain.params import ChainParams
+from pybitcoind.chain.ports import Endpoint, Listener, Ports, Stream
+from pybitcoind.chain.primitives.transaction import Transaction
+
+from .address_relay import AddressRelay
+from .codec_v1 import V1Codec
+from .connection import Connection
+from .context import Bind, Context, FilterIndex, P2POptions, TransactionIntake
+from .eviction import Candidate, select_for_eviction
+from .handshake import ConnectionType, Handshake, LocalVersion, desirable_services
+from .messages import InvMessage, NetAddress, ServiceFlags
+from .messages.netaddress import split_host_port
+from .outbound import MAX_ADDNODE, OutboundLoop
+from .peer import Handler, Peer
+from .peer_info import peer_info
+from .permissions import Permission, resolve_implicit
+from .relay import TxRelay
+from .rolling_filter import siphash
+from .serving import Serving
+from .sync import BlockSync
+
+if TYPE_CHECKING:
+    from pybitcoind.chain.manager import ChainManager
+    from pybitcoind.chain.mempool.pool import Mempool
+
+    from .address_book import AddressBook
+    from .ban_list import BanList, Subnet
+
+TICK = 0.1
+"""Seconds between looks at what is due for peers, when nothing wakes us before."""
+PRUNED_PEERS_DEPTH = 144
+"""A tip that is at most so many block intervals old makes pruned peers good enough."""
+MAX_OUTBOUND_FULL_RELAY = 8
+MAX_OUTBOUND_BLOCK_RELAY = 2
+MAX_FEELERS = 1
+
+
+class PeerManager:
+    """Build, `await listen()`, run `run()`; `stop()` ends it."""
+
+    def __init__(
+        self,
+        ports: Ports,
+        params: ChainParams,
+        chain: ChainManager,
+        options: P2POptions,
+        *,
+        address_book: AddressBook | None = None,
+        ban_list: BanList | None = None,
+        filter_index: FilterIndex | None = None,
+        mempool: Mempool | None = None,
+        intake: TransactionIntake | None = None,
+    ) -> None:
+        """mempool, intake: both, or neither for the SPV role. The rest: None where a node has none."""
+        self.context = Context(ports, params, chain, options)
+        self.context.filter_index = filter_index
+        self.context.wake = self._wake
+        self.ports, self.params, self.options = ports, params, options
+        self.book, self.bans = address_book, ban_list
+        self.peers = self.context.peers
+        self.sync = BlockSync(self.context)
+        self.relay = TxRelay(self.context, mempool, intake)
+        self.serving = Serving(self.context, self.sync, self.relay)
+        self.addresses = AddressRelay(self.context, address_book, ban_list)
+        self.addresses.local = [NetAddress.parse(a, params.port) for a in options.external_addresses]
+        self.outbound = OutboundLoop(self)
+        self.handlers = self._handler_table()
+        self.listeners: list[Listener] = []
+        self.network_active = options.network_active
+        self._next_id = 0
+        self._group_key = ports.random.bytes(16)
+        self._due = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self._group: asyncio.TaskGroup | None = None
+        self._subscription: Subscription | None = None
+        self._closed_sent = self._closed_received = 0
+        self.started_at = self.context.now()
+
+    def _handler_table(self) -> dict[str, Handler]:
+        async def on_ping(peer: Peer, message: Any) -> None:
+            await peer.on_ping(message)
+
+        async def on_pong(peer: Peer, message: Any) -> None:
+            await peer.on_pong(message)
+
+        sync, relay, serving, addresses = self.sync, self.relay, self.serving, self.addresses
+        return {
+            "ping": on_ping,
+            "pong": on_pong,
+            "inv": self._on_inv,
+            "headers": sync.on_headers,
+            "block": sync.on_block,
+            "tx": relay.on_tx,
+            "notfound": relay.on_notfound,
+            "feefilter": relay.on_feefilter,
+            "mempool": relay.on_mempool,
+            "getheaders": serving.on_getheaders,
+            "getblocks": serving.on_getblocks,
+            "getdata": serving.on_getdata,
+            "getcfilters": serving.on_getcfilters,
+            "getcfheaders": serving.on_getcfheaders,
+            "getcfcheckpt": serving.on_getcfcheckpt,
+            "addr": addresses.on_addr,
+            "addrv2": addresses.on_addr,
+            "getaddr": addresses.on_getaddr,
+            "filterload": self._on_bloom,
+            "filteradd": self._on_bloom,
+            "filterclear": self._on_bloom,
+        }
+
+    async def _on_inv(self, peer: Peer, message: InvMessage) -> None:
+        blocks = [item.hash for item in message.items if item.type == 2]
+        transactions = [item for item in message.items if item.is_tx]
+        for item in message.items:
+            if not item.is_tx and item.type != 2:
+                peer.debug(f'Unknown inv type "{item}" received from')
+        if transactions:
+            self.relay.on_tx_invs(peer, transactions)
+        if blocks and not peer.disconnecting:
+            self.sync.on_block_invs(peer, blocks)
+
+    async def _on_bloom(self, peer: Peer, message: Any) -> None:
+        if not peer.our_services & ServiceFlags.BLOOM:
+            peer.disconnect(f"{message.COMMAND} received despite not offering bloom services")
+
+    # Life
+
+    async def listen(self) -> None:
+        """Listens where the options say; OSError if an endpoint is taken."""
+        for bind in self.options.binds:
+            self.listeners.append(await self.ports.network.listen(bind.endpoint, self._acceptor(bind)))
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """Where we listen, with the real ports."""
+        return [listener.endpoint for listener in self.listeners]
+
+    async def run(self) -> None:
+        """Runs all peers until `stop`."""
+        events = self.context.chain.events
+        self._subscription = events.subscribe("p2p", self._on_event)
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                tasks = [
+                    group.create_task(self._subscription.run()),
+                    group.create_task(self._pump()),
+                    group.create_task(self.relay.run_orphans()),
+                    group.create_task(self.outbound.run(group)),
+                ]
+                await self._stopped.wait()
+                for listener in self.listeners:
+                    await listener.close()
+                for peer in list(self.peers.values()):
+                    peer.close()
+                for task in tasks[1:]:
+                    task.cancel()
+                self._unsubscribe()
+        finally:
+            self._group = None
+            self._unsubscribe()
+            for listener in self.listeners:
+                await listener.close()
+            self.listeners.clear()
+
+    def _unsubscribe(self) -> None:
+        if self._subscription is not None:
+            self.context.chain.events.unsubscribe(self._subscription)
+            self._subscription = None
+
+    def stop(self) -> None:
+        """No more connections; `run` ends when all are closed."""
+        self._stopped.set()
+
+    @property
+    def running(self) -> bool:
+        return self._group is not None and not self._stopped.is_set()
+
+    def _wake(self) -> None:
+        self._due.set()
+
+    async def _pump(self) -> None:
+        """Sends each peer what is due: at once when woken, and every TICK."""
+        clock = self.ports.clock
+        while True:
+            try:
+                async with clock.timeout(TICK):
+                    await self._due.wait()
+            except TimeoutError:
+                pass
+            self._due.clear()
+            self.tick()
+            await clock.sleep(0)
+
+    def tick(self) -> None:
+        now = self.context.now()
+        self.relay.rebroadcast(now)
+        for peer in list(self.peers.values()):
+            try:
+                peer.check_timeouts(now)
+                if peer.complete:
+                    self._tick_peer(peer, now)
+            except Exception:  # a peer's failure ends the peer
+                self._failed(peer)
+
+    def _tick_peer(self, peer: Peer, now: float) -> None:
+        peer.maybe_ping(now)
+        for part in (self.addresses, self.sync, self.relay):
+            if peer.complete:
+                part.tick(peer, now)
+
+    async def _on_event(self, event: Event) -> None:
+        match event:
+            case BlockConnected(role=ChainRole.ACTIVE):
+                self.sync.block_connected()
+                self.serving.recent_block = event.block
+                self.relay.block_connected(event.block, ibd=self.context.is_ibd)
+            case BlockConnected():
+                self.sync.block_connected()
+            case BlockChecked():
+                self.sync.block_checked(event.block_hash, event.error)
+            case BlockDisconnected():
+                self.relay.block_disconnected()
+            case TipChanged(ibd=False):
+                self.relay.tip_changed()
+                if not self.options.headers_only:
+                    self.sync.tip_changed(event.tip, event.fork)
+            case _:
+                pass
+
+    # Peers come
+
+    def _acceptor(self, bind: Bind) -> Callable[[Stream], Any]:
+        async def accept(stream: Stream) -> None:
+            if not self.running or not self._accept(stream, bind):
+                stream.close()
+                await stream.wait_closed()
+
+        return accept
+
+    def _accept(self, stream: Stream, bind: Bind) -> bool:
+        """Whether the inbound connection becomes a peer."""
+        address = self._address_of(stream.remote)
+        permissions = bind.permissions | self._whitelisted(address, inbound=True)
+        permissions = resolve_implicit(
+            permissions,
+            relay=self.options.whitelist_relay,
+            force_relay=self.options.whitelist_force_relay,
+        )
+        noban = permissions & Permission.NOBAN == Permission.NOBAN
+        log = self.context.log
+        if not self.network_active:
+            log.debug("net", f"connection from {address} dropped: not accepting new connections")
+            return False
+        banned = self.bans is not None and self.bans.is_banned(address)
+        if banned and not noban:
+            log.debug("net", f"connection from {address} dropped (banned)")
+            return False
+        inbound, limit = sum(peer.inbound for peer in self.peers.values()), self.max_inbound
+        discouraged = self.bans is not None and self.bans.is_discouraged(address)
+        if discouraged and not noban and inbound + 1 >= limit:
+            log.debug("net", f"connection from {address} dropped (discouraged)")
+            return False
+        if inbound >= limit and not self._evict():
+            log.debug("net", "failed to find an eviction candidate - connection dropped (full)")
+            return False
+        self._add_peer(
+            stream,
+            ConnectionType.INBOUND,
+            address,
+            permissions=permissions,
+            bind=self._address_of(stream.local),
+            prefer_evict=discouraged,
+        )
+        log.debug("net", f"connection from {address} accepted")
+        return True
+
+    @property
+    def max_inbound(self) -> int:
+        """What is left of -maxconnections after the outbound ones."""
+        total = self.options.max_connections
+        full = min(MAX_OUTBOUND_FULL_RELAY, total)
+        blocks = min(MAX_OUTBOUND_BLOCK_RELAY, max(0, total - full))
+        return max(0, total - full - blocks - MAX_FEELERS)
+
+    def _whitelisted(self, address: NetAddress, *, inbound: bool) -> Permission:
+        permissions = Permission.NONE
+        for entry in self.options.whitelist:
+            if (entry.inbound if inbound else entry.outbound) and entry.subnet.matches(address):
+                permissions |= entry.permissions
+        return permissions
+
+    def _address_of(self, endpoint: Endpoint) -> NetAddress:
+        try:
+            return NetAddress.from_host(*endpoint[:2])
+        except ValueError:
+            return NetAddress.internal(endpoint[0]).with_port(endpoint[1])
+
+    def _add_peer(
+        self,
+        stream: Stream,
+        kind: ConnectionType,
+        address: NetAddress,
+        *,
+        permissions: Permission,
+        bind: NetAddress,
+        name: str = "",
+        services: int = 0,
+        prefer_evict: bool = False,
+    ) -> Peer:
+        assert self._group is not None
+        peer_id, self._next_id = self._next_id, self._next_id + 1
+        our_services = self.options.services
+        if permissions & Permission.BLOOMFILTER:
+            our_services |= ServiceFlags.BLOOM
+        relay = kind not in (ConnectionType.BLOCK_RELAY, ConnectionType.FEELER) and (
+            not self.options.blocks_only or permissions & Permission.RELAY == Permission.RELAY
+        )
+        local = LocalVersion(
+            services=our_services,
+            nonce=self.ports.random.u64(),
+            user_agent=self.options.user_agent,
+            start_height=self.context.tip.height,
+            relay=relay,
+        )
+        handshake = Handshake(
+            kind,
+            local,
+            address,
+            remote_services=services,
+            is_own_nonce=self._is_own_nonce,
+            desirable=self._desirable,
+        )
+        connection = Connection(
+            stream, V1Codec(self.params.magic), self.ports.clock, self.context.log, peer_id=peer_id
+        )
+        peer = Peer(
+            self.context,
+            peer_id,
+            connection,
+            handshake,
+            address,
+            name=name,
+            bind=bind,
+            permissions=permissions,
+            handlers=self.handlers,
+            on_misbehaving=self._on_misbehaving,
+            prefer_evict=prefer_evict,
+        )
+        peer.on_version, peer.on_complete = self._on_version, self._on_complete
+        self.peers[peer_id] = peer
+        self._group.create_task(self._run_peer(peer))
+        return peer
+
+    def _is_own_nonce(self, nonce: int) -> bool:
+        return any(
+            not peer.inbound and not peer.handshake.complete and peer.handshake.local.nonce == nonce
+            for peer in self.peers.values()
+        )
+
+    def _desirable(self, services: int) -> int:
+        age = self.context.now() - self.context.tip.time
+        near = age // self.params.pow_target_spacing < PRUNED_PEERS_DEPTH
+        return desirable_services(services, near_tip=near)
+
+    def _on_version(self, peer: Peer) -> None:
+        self.sync.add_peer(peer)
+        self.relay.add_peer(peer)
+        self.addresses.add_peer(peer)
+        if not peer.inbound and self.book is not None:
+            self.book.good(peer.address, self.ports.clock.time())
+            self.book.set_services(peer.address, peer.features.services)
+        if peer.kind is ConnectionType.FEELER:
+            peer.disconnect("feeler connection completed")
+
+    def _on_complete(self, peer: Peer) -> None:
+        self.relay.complete_peer(peer)
+        text = (
+            f"New {peer.kind.value} peer connected: transport: {peer.connection.transport}, "
+            f"version: {peer.features.version}, {peer.log_name}"
+        )
+        if peer.inbound:
+            self.context.log.debug("net", text)
+        else:
+            self.context.log.info(text)
+
+    async def _run_peer(self, peer: Peer) -> None:
+        try:
+            await peer.run()
+        except* OwnerStopped:
+            pass
+        except* Exception:  # a peer's failure ends the peer, and nothing else
+            self._failed(peer)
+        finally:
+            self._remove(peer)
+
+    def _failed(self, peer: Peer) -> None:
+        self.context.log.error(f"peer={peer.id} failed:\n{traceback.format_exc()}")
+        peer.close()
+
+    def _remove(self, peer: Peer) -> None:
+        self.peers.pop(peer.id, None)
+        self.sync.remove_peer(peer)
+        self.relay.remove_peer(peer)
+        self._closed_sent += peer.connection.sent.total
+        self._closed_received += peer.connection.received.total
+        full = peer.handshake.complete and not peer.inbound and peer.kind is not ConnectionType.BLOCK_RELAY
+        if full and self.book is not None:
+            self.book.connected(peer.address, self.ports.clock.time())
+        self.context.log.debug("net", f"Cleared nodestate for peer={peer.id}")
+        self.outbound.peer_gone(peer)
+        self._wake()
+
+    # Peers go
+
+    def _on_misbehaving(self, peer: Peer) -> None:
+        log = self.context.log
+        if peer.has(Permission.NOBAN):
+            log.warning(f"Not punishing noban peer {peer.id}!")
+        elif peer.kind is ConnectionType.MANUAL:
+            log.warning(f"Not punishing manually connected peer {peer.id}!")
+        elif peer.address.is_local:
+            log.debug("net", f"Warning: disconnecting but not discouraging local peer {peer.id}!")
+            peer.close()
+        else:
+            log.debug("net", f"Disconnecting and discouraging peer {peer.id}!")
+            if self.bans is not None:
+                self.bans.discourage(peer.address)
+            for other in list(self.peers.values()):
+                if other.address.with_port(0) == peer.address.with_port(0):
+                    other.close()
+
+    def _evict(self) -> bool:
+        """Makes room for an inbound peer, if one deserves to go."""
+        candidates = [
+            Candidate(
+                id=peer.id,
+                connected=peer.connected_at,
+                min_ping=peer.min_ping if peer.min_ping is not None else float("inf"),
+                last_block=peer.last_block_time,
+                last_tx=peer.last_tx_time,
+                relevant_services=self._is_useful(peer),
+                relays_txs=peer.transactions is not None and peer.transactions.wants,
+                bloom_filter=False,
+                group=siphash(self._group_key, peer.address.group),
+                prefer_evict=peer.prefer_evict,
+                is_local=peer.address.is_local,
+                network=peer.address.network,
+                noban=peer.has(Permission.NOBAN),
+            )
+            for peer in self.peers.values()
+            if peer.inbound and not peer.disconnecting
+        ]
+        chosen = select_for_eviction(candidates)
+        if chosen is None:
+            return False
+        self.peers[chosen].disconnect("selected inbound connection for eviction")
+        return True
+
+    def _is_useful(self, peer: Peer) -> bool:
+        wanted = self._desirable(peer.features.services)
+        return peer.features.services & wanted == wanted
+
+    def disconnect(self, *, address: str = "", subnet: Subnet | None = None, peer_id: int = -1) -> bool:
+        """disconnectnode: by getpeerinfo's addr, by subnet, or by id; whether there was such a peer."""
+        found = False
+        for peer in list(self.peers.values()):
+            if (
+                (address and peer.name == address)
+                or (subnet is not None and subnet.matches(peer.address))
+                or peer.id == peer_id
+            ):
+                why = (
+                    ""
+                    if not address
+                    else f"disconnect by address{f'={address}' if self.options.log_ips else ''} match"
+                )
+                if peer.id == peer_id:
+                    why = "disconnect by id"
+                elif subnet is not None:
+                    why = "disconnect by subnet match"
+                peer.disconnect(why)
+                found = True
+        return found
+
+    def set_network_active(self, active: bool) -> None:
+        """setnetworkactive: off ends all connections and allows no new ones."""
+        self.context.log.info(f"SetNetworkActive: {'true' if active else 'false'}")
+        self.network_active = active
+        if not active:
+            for peer in list(self.peers.values()):
+                peer.disconnect("Network not active")
+
+    # Dialling
+
+    async def connect(
+        self,
+        target: str | NetAddress,
+        kind: ConnectionType,
+        *,
+        services: int = 0,
+    ) -> Peer | None:
+        """Connects to a peer; None if that fails or makes no sense. target: an address, or a name that is
+        looked up by the network."""
+        log = self.context.log
+        name = target if isinstance(target, str) else ""
+        if not self.running or not self.network_active:
+            return None
+        endpoint: Endpoint
+        address: NetAddress | None
+        try:
+            address = NetAddress.parse(target, self.params.port) if isinstance(target, str) else target
+            endpoint = address.endpoint
+        except ValueError:
+            assert isinstance(target, str)
+            try:
+                address, endpoint = None, split_host_port(target, self.params.port)
+            except ValueError:
+                log.debug("net", f"Cannot resolve {target}")
+                return None
+        if name and any(peer.name == name for peer in self.peers.values()):
+            log.debug("net", f"Not opening a connection to {name}, already connected")
+            return None
+        if address is not None and any(peer.address == address for peer in self.peers.values()):
+            log.debug("net", f"Not opening a connection to {name or address}, already connected to {address}")
+            return None
+        if not name and address is not None and self._is_barred(address):
+            return None
+        log.debug("net", f"trying v1 connection ({kind.value}) to {name or address}, lastseen=0.0hrs")
+        try:
+            async with self.ports.clock.timeout(self.options.connect_timeout):
+                stream = await self.ports.network.dial(endpoint)
+        except (OSError, TimeoutError) as error:
+            log.debug("net", f"connect() to {name or address} failed: {error or 'timeout'}")
+            return None
+        if address is None:
+            address = self._address_of(stream.remote)
+        if not self.running or not self.network_active:
+            stream.close()
+            return None
+        permissions = resolve_implicit(self._whitelisted(address, inbound=False))
+        return self._add_peer(
+            stream,
+            kind,
+            address,
+            permissions=permissions,
+            bind=self._address_of(stream.local),
+            name=name,
+            services=services,
+        )
+
+    def _is_barred(self, address: NetAddress) -> bool:
+        """Discouraged or banned; also ourselves."""
+        if self.bans is not None and (self.bans.is_discouraged(address) or self.bans.is_banned(address)):
+            return True
+        return address in self.addresses.local
+
+    def add_node(self, target: str) -> bool:
+        """addnode add: keeps a manual connection up. False if it is on the list already."""
+        return self.outbound.add(target)
+
+    def remove_node(self, target: str) -> bool:
+        """addnode remove: no more tries; the connection stays. False if it is not on the list."""
+        return self.outbound.remove(target)
+
+    @property
+    def added_nodes(self) -> list[str]:
+        return self.outbound.added
+
+    def try_node(self, target: str) -> None:
+        """addnode onetry: one try, in the background."""
+        if self._group is not None:
+            self._group.create_task(self.outbound.try_once(target, ConnectionType.MANUAL))
+
+    def add_connection(self, target: str, kind: ConnectionType) -> bool:
+        """addconnection: a test's outbound connection of any kind; False where the slots are taken."""
+        limits = {
+            ConnectionType.OUTBOUND_FULL_RELAY: MAX_OUTBOUND_FULL_RELAY,
+            ConnectionType.BLOCK_RELAY: MAX_OUTBOUND_BLOCK_RELAY,
+        }
+        count = sum(peer.kind is kind for peer in self.peers.values())
+        if self._group is None or count >= limits.get(kind, MAX_ADDNODE + count):
+            return False
+        self._group.create_task(self.outbound.try_once(target, kind))
+        return True
+
+    # Asked by the node
+
+    def announce_transaction(self, tx: Transaction) -> None:
+        """Announces a transaction of the mempool (or, SPV, of the wallet) to all peers."""
+        self.relay.broadcast(tx)
+        self._wake()
+
+    def send_ping(self) -> None:
+        """RPC ping: to every peer, with the next tick."""
+        for peer in self.peers.values():
+            peer.ping_queued = True
+        self._wake()
+
+    def fetch_block_from(self, peer_id: int, block_hash: bytes) -> str | None:
+        """getblockfrompeer: asks one peer for a block. Core's complaint, or None."""
+        peer = self.peers.get(peer_id)
+        node = self.context.headers.get(block_hash)
+        if peer is None or not peer.complete or node is None:
+            return "Peer does not exist"
+        if not peer.serves_witnesses:
+            return "Pre-SegWit peer"
+        download = self.sync.download
+        if download.in_flight.get(block_hash) == peer_id:
+            return "Already requested from this peer"
+        self.sync.ask_blocks(peer, [node])
+        return None
+
+    @property
+    def totals(self) -> tuple[int, int]:
+        """(bytes received, bytes sent) since the start."""
+        received = self._closed_received + sum(p.connection.received.total for p in self.peers.values())
+        sent = self._closed_sent + sum(p.connection.sent.total for p in self.peers.values())
+        return received, sent
+
+    def counts(self) -> tuple[int, int]:
+        """(inbound, outbound) peers."""
+        inbound = sum(peer.inbound for peer in self.peers.values())
+        return inbound, len(self.peers) - inbound
+
+    def peer_infos(self) -> list[dict[str, Any]]:
+        """getpeerinfo, by id. minfeefilter is in satoshis."""
+        return [peer_info(peer, self.sync) for _, peer in sorted(self.peers.items())]

@@ -1,0 +1,563 @@
+"""Headers and blocks: receives them, asks for what is missing, announces what is new.
+
+The decisions are in headers_sync and block_download; here they meet peers and the chain. Behaviour is that of
+Bitcoin Core 31.99 (net_processing.cpp), log lines included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pybitcoind.chain.consensus.blocks import has_valid_proof_of_work, is_block_mutated
+from pybitcoind.chain.consensus.errors import BlockFault, BlockInvalid
+from pybitcoind.chain.consensus.pow import block_work
+from pybitcoind.chain.header_tree import HeaderNode
+from pybitcoind.chain.primitives.block import Block, BlockHeader
+from pybitcoind.chain.primitives.hashes import hash_hex
+
+from .block_download import MAX_BLOCKS_IN_TRANSIT_PER_PEER, BlockDownload
+from .handshake import ConnectionType
+from .headers_sync import (
+    MAX_HEADERS_RESULTS,
+    HeadersSync,
+    LagVerdict,
+    anti_dos_threshold,
+    are_continuous,
+    claimed_work,
+)
+from .messages import (
+    BlockMessage,
+    GetData,
+    GetHeaders,
+    Headers,
+    Inv,
+    InvMessage,
+    InvType,
+    SendHeaders,
+)
+from .messages.inventory import MAX_INV_SZ
+from .messages.message import SENDHEADERS_VERSION
+from .permissions import Permission
+
+if TYPE_CHECKING:
+    from .context import Context
+    from .peer import Peer
+
+MAX_BLOCKS_TO_ANNOUNCE = 8
+"""Blocks of one step that are announced one by one; beyond it the peer finds the rest itself."""
+CATCHING_UP = 32
+"""Blocks behind the best header from which on blocks are stored without waiting for their turn."""
+MAX_PROTECTED_OUTBOUND = 4
+"""Outbound peers with a good chain that are never dropped for lagging behind."""
+
+
+class PeerAnnouncements:
+    """Blocks a peer is yet to be told of. continuation: the last block of a full getblocks answer."""
+
+    __slots__ = ("by_headers", "by_inv", "continuation", "sent_sendheaders")
+
+    def __init__(self) -> None:
+        self.by_headers: list[bytes] = []
+        self.by_inv: list[bytes] = []
+        self.continuation: bytes | None = None
+        self.sent_sendheaders = False
+
+
+class BlockSync:
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.headers = HeadersSync(context.params, context.ports.random)
+        self.download = BlockDownload(context.headers, segwit_height=context.params.segwit_height)
+        self.announcements: dict[int, PeerAnnouncements] = {}
+        self.last_tip_update = 0.0
+        self._sources: dict[bytes, int] = {}
+        """Who sent a block whose verdict is still out."""
+        self._wanted: dict[bytes, list[asyncio.Future[Block]]] = {}
+
+    # Peers come and go
+
+    def add_peer(self, peer: Peer) -> None:
+        """Its version message came."""
+        peer.preferred = (
+            (not peer.inbound or peer.has(Permission.NOBAN))
+            and peer.kind is not ConnectionType.ADDR_FETCH
+            and peer.serves_blocks
+        )
+        peer.headers = self.headers.add_peer(peer.id)
+        peer.blocks = self.download.add_peer(
+            peer.id,
+            serves=peer.serves_blocks,
+            limited=peer.limited,
+            witness=peer.serves_witnesses,
+            inbound=peer.inbound,
+        )
+        self.announcements[peer.id] = PeerAnnouncements()
+
+    def remove_peer(self, peer: Peer) -> None:
+        self.headers.remove_peer(peer.id)
+        self.download.remove_peer(peer.id)
+        self.announcements.pop(peer.id, None)
+
+    def _preferred_count(self) -> int:
+        return sum(peer.preferred for peer in self.context.peers.values())
+
+    # Asking for headers
+
+    def ask_headers(self, peer: Peer, locator: Sequence[bytes]) -> bool:
+        """Sends getheaders unless an answer is still owed."""
+        if not self.headers.may_ask(peer.id, self.context.now()):
+            return False
+        peer.send(GetHeaders(list(locator)))
+        return True
+
+    def _ask_after(self, peer: Peer, node: HeaderNode) -> bool:
+        return self.ask_headers(peer, self.context.headers.locator(node))
+
+    # Headers received
+
+    async def on_headers(self, peer: Peer, message: Headers) -> None:
+        headers, context = message.headers, self.context
+        if context.chain.loading_blocks:
+            context.log.debug("net", f"Unexpected headers message received from peer {peer.id}")
+            return None
+        if not headers:  # an answer: it has nothing more
+            self.headers.answered(peer.id)
+            peer.headers.low_work = None
+            return None
+        if not has_valid_proof_of_work(headers, context.params):
+            return peer.misbehaving("header with invalid proof of work")
+        if not are_continuous(headers):
+            return peer.misbehaving("non-continuous headers sequence")
+        full = len(headers) == MAX_HEADERS_RESULTS
+        checked = self._continue_low_work(peer, headers, full)
+        if checked is not None:
+            headers = checked
+            if not headers:
+                return None
+        in_low_work = peer.headers.low_work is not None
+        start = context.headers.get(headers[0].prev_hash)
+        if start is None:
+            return self._unconnecting(peer, headers)
+        self.headers.connected(peer.id)
+        known = context.headers.get(headers[-1].hash)
+        trusted = checked is not None or self._on_best_chain(known) or peer.has(Permission.NOBAN)
+        if not trusted and self._low_work(peer, start, headers, full):
+            return None
+        try:
+            last = await context.chain.accept_headers(headers, min_pow_checked=True)
+        except BlockInvalid as error:
+            if not peer.inbound and error.fault is BlockFault.CACHED_INVALID:
+                context.log.warning(
+                    f"{error.detail} (received from peer={peer.id}). If this happens with all peers, "
+                    "consider database corruption (that -reindex may fix) or a potential consensus "
+                    "incompatibility."
+                )
+            return self.punish(peer, error, "invalid header received")
+        if peer.disconnecting or last is None:
+            return None
+        if known is None:
+            self._log_new_header(peer, last)
+        if full and not in_low_work and self._ask_after(peer, last):
+            peer.debug(f"more getheaders ({last.height}) to end to")
+        self._learned(peer, last, new=known is None, full=full)
+        self._direct_fetch(peer, last)
+        context.wake()
+        return None
+
+    def _continue_low_work(
+        self, peer: Peer, headers: Sequence[BlockHeader], full: bool
+    ) -> list[BlockHeader] | None:
+        """Headers whose chain was shown to have enough work; None if the peer has no such sync."""
+        low_work = peer.headers.low_work
+        progress = self.headers.continue_low_work(peer.id, headers, full=full)
+        if progress is None or low_work is None:
+            return None
+        if progress.request_more:
+            locator = [low_work.asked_from, *self.context.headers.locator(low_work.start)]
+            if self.ask_headers(peer, locator):
+                peer.debug(f"more getheaders (from {hash_hex(low_work.asked_from)}) to")
+        return progress.headers
+
+    def _low_work(self, peer: Peer, start: HeaderNode, headers: Sequence[BlockHeader], full: bool) -> bool:
+        """Whether the headers' chain has too little work to be stored; then a sync by its work begins."""
+        threshold = anti_dos_threshold(self.context.tip, self.context.chain.minimum_chainwork)
+        if start.chainwork + claimed_work(headers) >= threshold:
+            return False
+        if full:
+            self.headers.begin_low_work(peer.id, start, threshold, self.context.now())
+            self._continue_low_work(peer, headers, full)
+        else:
+            height = start.height + len(headers)
+            peer.debug(f"Ignoring low-work chain (height={height}) from")
+        return True
+
+    def _unconnecting(self, peer: Peer, headers: Sequence[BlockHeader]) -> None:
+        """Asks for what is in between, and remembers that the peer has the last one."""
+        self.headers.unconnecting(peer.id)
+        best = self.context.best_header
+        if self._ask_after(peer, best):
+            self.context.log.debug(
+                "net",
+                f"received header {hash_hex(headers[0].hash)}: missing prev block "
+                f"{hash_hex(headers[0].prev_hash)}, sending getheaders ({best.height}) to end "
+                f"(peer={peer.id})",
+            )
+        self.download.announced(peer.id, headers[-1].hash)
+
+    def _on_best_chain(self, node: HeaderNode | None) -> bool:
+        """Taking such a header again costs nothing and tells nothing."""
+        if node is None:
+            return False
+        return self.context.best_header.descends_from(node) or self.context.headers.in_chain(node)
+
+    def _log_new_header(self, peer: Peer, node: HeaderNode) -> None:
+        text = f"Saw new header hash={hash_hex(node.hash)} height={node.height} {peer.log_name}"
+        if self.context.is_ibd:
+            self.context.log.debug("validation", text)
+        else:
+            self.context.log.info(text)
+
+    def _learned(self, peer: Peer, last: HeaderNode, *, new: bool, full: bool) -> None:
+        """The peer has this chain: it is judged by it."""
+        context, tip = self.context, self.context.tip
+        self.download.announced(peer.id, last.hash)
+        best = peer.blocks.best_known
+        if new and last.chainwork > tip.chainwork:
+            peer.blocks.last_announcement = context.now()
+        short = best is not None and best.chainwork < context.chain.minimum_chainwork
+        if context.is_ibd and not full and short and peer.outbound_or_block_relay:
+            peer.disconnect("outbound peer headers chain has insufficient work", info=True)
+            return
+        good = best is not None and best.chainwork >= tip.chainwork
+        if peer.kind is ConnectionType.OUTBOUND_FULL_RELAY and good and not peer.headers.protected:
+            protected = sum(state.protected for state in self.headers.peers.values())
+            if protected < MAX_PROTECTED_OUTBOUND:
+                peer.headers.protected = True
+                context.log.debug("net", f"Protecting outbound peer={peer.id} from eviction")
+
+    def _direct_fetch(self, peer: Peer, last: HeaderNode) -> None:
+        """Asks at once for announced blocks when we are near the tip."""
+        if self.context.options.headers_only or not self.context.can_direct_fetch or not peer.complete:
+            return
+        nodes = self.download.direct_fetch(peer.id, last, self.context.tip)
+        if len(nodes) > 1:
+            self.context.log.debug(
+                "net",
+                f"Downloading blocks toward {hash_hex(last.hash)} ({last.height}) via headers direct fetch",
+            )
+        self.ask_blocks(peer, nodes)
+
+    # Blocks
+
+    def ask_blocks(self, peer: Peer, nodes: Sequence[HeaderNode]) -> None:
+        kind = InvType.WITNESS_BLOCK if peer.serves_witnesses else InvType.BLOCK
+        now, items = self.context.now(), []
+        for node in nodes:
+            if self.download.requested(peer.id, node, now):
+                items.append(Inv(kind, node.hash))
+                peer.debug(f"Requesting block {hash_hex(node.hash)} ({node.height})")
+        if items:
+            peer.send(GetData(items))
+
+    async def on_block(self, peer: Peer, message: BlockMessage) -> None:
+        context, block = self.context, message.block
+        if context.chain.loading_blocks:
+            context.log.debug("net", f"Unexpected block message received from peer {peer.id}")
+            return None
+        block_hash, download = block.hash, self.download
+        peer.debug(f"received block {hash_hex(block_hash)}")
+        parent = context.headers.get(block.header.prev_hash)
+        if parent is not None and is_block_mutated(
+            block, check_witness_root=parent.height + 1 >= context.params.segwit_height
+        ):
+            peer.debug("Received mutated block from")
+            download.done(block_hash, context.now(), only_from=peer.id)
+            return peer.misbehaving("mutated block")
+        if self._deliver(block) and context.options.headers_only:
+            download.done(block_hash, context.now())
+            return None
+        if context.options.headers_only:
+            return None
+        requested = block_hash in download.in_flight
+        download.begin_processing(block_hash, peer.id, context.now())
+        threshold = anti_dos_threshold(context.tip, context.chain.minimum_chainwork)
+        enough = parent is not None and parent.chainwork + block_work(block.header.bits) >= threshold
+        # Far behind the headers nobody waits for the block to be connected, so the next can come.
+        behind = context.best_header.height - context.tip.height > CATCHING_UP
+        process = context.chain.accept_block if behind else context.chain.process_block
+        self._sources[block_hash] = peer.id
+        try:
+            result = await process(block, requested=requested, min_pow_checked=enough)
+        finally:
+            download.end_processing(block_hash)
+        if result.new:
+            peer.last_block_time = context.ports.clock.time()
+            download.done(block_hash, context.now())
+        if result.error is not None:
+            self.block_checked(block_hash, result.error)
+        elif not result.new or result.checked:
+            self._sources.pop(block_hash, None)
+        context.wake()
+        return None
+
+    def block_checked(self, block_hash: bytes, error: BlockInvalid | None) -> None:
+        """What came of a block, perhaps long after it was received: its sender answers for it."""
+        source = self._sources.pop(block_hash, None)
+        peer = None if source is None else self.context.peers.get(source)
+        if peer is not None and error is not None:
+            self.punish(peer, error, "")
+
+    def punish(self, peer: Peer, error: BlockInvalid, message: str) -> None:
+        """What a refused block or header means for its sender."""
+        match error.fault:
+            case BlockFault.CONSENSUS | BlockFault.MUTATED:
+                peer.misbehaving(message)
+            case BlockFault.INVALID_HEADER | BlockFault.INVALID_PREV | BlockFault.MISSING_PREV:
+                peer.misbehaving(message)
+            case BlockFault.CACHED_INVALID if not peer.inbound:
+                peer.misbehaving(message)
+            case _:
+                if message:
+                    self.context.log.debug("net", f"peer={peer.id}: {message}")
+
+    async def fetch_block(self, block_hash: bytes, *, timeout: float = 60.0, tries: int = 3) -> Block | None:
+        """The block from some peer that has it, checked against its header (merkle root, witness
+        commitment); None if nobody delivers. For the SPV role; the header must be known."""
+        node = self.context.headers.get(block_hash)
+        if node is None:
+            return None
+        asked: dict[int, None] = {}
+        for _ in range(tries):
+            peer = self._peer_with(node, asked)
+            if peer is None:
+                return None
+            asked[peer.id] = None
+            future: asyncio.Future[Block] = asyncio.get_running_loop().create_future()
+            self._wanted.setdefault(block_hash, []).append(future)
+            peer.send(GetData([Inv(InvType.WITNESS_BLOCK, block_hash)]))
+            try:
+                async with self.context.ports.clock.timeout(timeout):
+                    return await future
+            except TimeoutError:
+                peer.disconnect(f"Timeout downloading block {hash_hex(block_hash)}", info=True)
+            finally:
+                waiting = self._wanted.get(block_hash, [])
+                if future in waiting:
+                    waiting.remove(future)
+                if not waiting:
+                    self._wanted.pop(block_hash, None)
+        return None
+
+    def _peer_with(self, node: HeaderNode, but: dict[int, None]) -> Peer | None:
+        able = []
+        for peer in self.context.complete_peers():
+            if peer.id in but or not (peer.serves_blocks and peer.serves_witnesses):
+                continue
+            self.download.resolve(peer.id)
+            best = peer.blocks.best_known
+            if best is not None and best.descends_from(node) and not peer.limited:
+                able.append(peer)
+        return self.context.ports.random.choice(able) if able else None
+
+    def _deliver(self, block: Block) -> bool:
+        """Hands the block to whoever waits for it in `fetch_block`."""
+        futures = self._wanted.pop(block.hash, [])
+        for future in futures:
+            if not future.done():
+                future.set_result(block)
+        return bool(futures)
+
+    # Blocks announced to us by inv
+
+    def on_block_invs(self, peer: Peer, hashes: Sequence[bytes]) -> None:
+        """The last unknown one should be the highest: headers up to it are asked for."""
+        context, best = self.context, None
+        for block_hash in hashes:
+            known = context.headers.get(block_hash) is not None
+            peer.debug(f"got inv: block {hash_hex(block_hash)} {'have' if known else 'new'}")
+            self.download.announced(peer.id, block_hash)
+            if not (known or block_hash in self.download.in_flight or context.chain.loading_blocks):
+                best = block_hash
+        if best is not None and self.headers.block_inv(peer.id, best):
+            node = context.best_header
+            if self._ask_after(peer, node):
+                peer.debug(f"getheaders ({node.height}) {hash_hex(best)} to")
+
+    # Blocks we announce
+
+    def tip_changed(self, tip: HeaderNode, fork: HeaderNode | None) -> None:
+        """Queues the announcement of what is new on the active chain."""
+        hashes: list[bytes] = []
+        node: HeaderNode | None = tip
+        while node is not None and node is not fork and len(hashes) < MAX_BLOCKS_TO_ANNOUNCE:
+            hashes.append(node.hash)
+            node = node.prev
+        for peer in self.context.peers.values():
+            if peer.id in self.announcements:
+                self.announcements[peer.id].by_headers += reversed(hashes)
+        self.context.wake()
+
+    def _announce(self, peer: Peer) -> None:
+        queue = self.announcements[peer.id]
+        if queue.by_headers:
+            hashes, queue.by_headers = queue.by_headers, []
+            headers = self._connecting_headers(peer, hashes)
+            if headers is None:
+                self._announce_tip_by_inv(peer, hashes[-1])
+            elif headers:
+                self._log_announced(peer, headers)
+                peer.send(Headers([node.header for node in headers]))
+                peer.blocks.best_sent = headers[-1]
+        while queue.by_inv:
+            batch, queue.by_inv = queue.by_inv[:MAX_INV_SZ], queue.by_inv[MAX_INV_SZ:]
+            peer.send(InvMessage([Inv(InvType.BLOCK, block_hash) for block_hash in batch]))
+
+    def _connecting_headers(self, peer: Peer, hashes: Sequence[bytes]) -> list[HeaderNode] | None:
+        """Of the new blocks those that the peer lacks, if they connect to one it has; None: use inv."""
+        if not peer.features.prefers_headers or len(hashes) > MAX_BLOCKS_TO_ANNOUNCE:
+            return None
+        tree, download = self.context.headers, self.download
+        download.resolve(peer.id)
+        headers: list[HeaderNode] = []
+        last: HeaderNode | None = None
+        for block_hash in hashes:
+            node = tree.get(block_hash)
+            if node is None or not tree.in_chain(node) or (last is not None and node.prev is not last):
+                return None  # reorganised away meanwhile
+            last = node
+            if headers:
+                headers.append(node)
+            elif download.has_header(peer.id, node):
+                continue
+            elif node.prev is None or download.has_header(peer.id, node.prev):
+                headers.append(node)
+            else:
+                return None
+        return headers
+
+    def _announce_tip_by_inv(self, peer: Peer, block_hash: bytes) -> None:
+        node = self.context.headers.get(block_hash)
+        if node is not None and not self.download.has_header(peer.id, node):
+            self.announcements[peer.id].by_inv.append(block_hash)
+            self.context.log.debug(
+                "net", f"SendMessages: sending inv peer={peer.id} hash={hash_hex(block_hash)}"
+            )
+
+    def _log_announced(self, peer: Peer, nodes: Sequence[HeaderNode]) -> None:
+        first, last = hash_hex(nodes[0].hash), hash_hex(nodes[-1].hash)
+        if len(nodes) > 1:
+            text = f"{len(nodes)} headers, range ({first}, {last}), to peer={peer.id}"
+        else:
+            text = f"sending header {first} to peer={peer.id}"
+        self.context.log.debug("net", f"SendMessages: {text}")
+
+    # What is due for a peer
+
+    def tick(self, peer: Peer, now: float) -> None:
+        """Sends what is due; may disconnect the peer. Called for complete peers, about ten times a second."""
+        self._maybe_sendheaders(peer)
+        self._maybe_start(peer, now)
+        self._announce(peer)
+        if self._give_up(peer, now):
+            return
+        self._check_lag(peer, now)
+        if not peer.disconnecting and not self.context.options.headers_only:
+            self._request_blocks(peer, now)
+
+    def _maybe_sendheaders(self, peer: Peer) -> None:
+        """Not before the initial sync with it: announcements would disturb that."""
+        queue, best = self.announcements[peer.id], peer.blocks.best_known
+        if queue.sent_sendheaders or peer.features.common_version < SENDHEADERS_VERSION:
+            return
+        if best is not None and best.chainwork > self.context.chain.minimum_chainwork:
+            peer.send(SendHeaders())
+            queue.sent_sendheaders = True
+
+    def _may_sync_from(self, peer: Peer) -> bool:
+        """Preferred peers first; an inbound one if there is no other, or nothing is being downloaded."""
+        if peer.preferred:
+            return True
+        return (
+            peer.serves_blocks
+            and peer.kind is not ConnectionType.ADDR_FETCH
+            and (self._preferred_count() == 0 or not self.download.in_flight)
+        )
+
+    def _maybe_start(self, peer: Peer, now: float) -> None:
+        if peer.headers.sync_started or not peer.serves_blocks or self.context.chain.loading_blocks:
+            return
+        best = self.context.best_header
+        preferred = self._may_sync_from(peer)
+        if not self.headers.should_start(peer.id, preferred=preferred, best_header_time=best.time, now=now):
+            return
+        start = best.prev or best  # one below, so that the answer is not empty and tells its best block
+        if self._ask_after(peer, start):
+            peer.debug(f"initial getheaders ({start.height}) to")
+            self.headers.start(peer.id, best_header_time=best.time, now=now)
+
+    def _give_up(self, peer: Peer, now: float) -> bool:
+        download = self.download
+        before = download.stalling_timeout
+        if download.stalled_too_long(peer.id, now):
+            peer.disconnect("Peer is stalling block download", info=True)
+            if download.stalling_timeout != before:
+                seconds = int(download.stalling_timeout)
+                self.context.log.debug("net", f"Increased stalling timeout temporarily to {seconds} seconds")
+            return True
+        late = download.overdue(peer.id, self.context.params.pow_target_spacing, now)
+        if late is not None:
+            peer.disconnect(f"Timeout downloading block {hash_hex(late.hash)}", info=True)
+            return True
+        others = self._preferred_count() - peer.preferred
+        if self.headers.timed_out(
+            peer.id, best_header_time=self.context.best_header.time, other_preferred=others, now=now
+        ):
+            if not peer.has(Permission.NOBAN):
+                peer.disconnect("Timeout downloading headers", info=True)
+                return True
+            self.context.log.info(
+                f"Timeout downloading headers from noban peer, not disconnecting {peer.log_name}"
+            )
+            self.headers.restart(peer.id)
+        return False
+
+    def _check_lag(self, peer: Peer, now: float) -> None:
+        if not peer.outbound_or_block_relay:
+            return
+        best = peer.blocks.best_known
+        known = "<none>" if best is None else hash_hex(best.hash)
+        verdict = self.headers.check_lag(peer.id, best, self.context.tip, now)
+        if verdict is LagVerdict.DISCONNECT:
+            peer.disconnect(f"Outbound peer has old chain, best known block = {known}", info=True)
+        elif verdict is LagVerdict.ASK:
+            benchmark = peer.headers.lag_header
+            assert benchmark is not None
+            self._ask_after(peer, benchmark.prev or benchmark)
+            self.context.log.debug(
+                "net",
+                f"sending getheaders to outbound peer={peer.id} to verify chain work (current best known "
+                f"block:{known}, benchmark blockhash: {hash_hex(benchmark.hash)})",
+            )
+
+    def _request_blocks(self, peer: Peer, now: float) -> None:
+        ibd = self.context.is_ibd
+        if not peer.serves_blocks or (ibd and (peer.limited or not self._may_sync_from(peer))):
+            return
+        if len(peer.blocks.in_flight) >= MAX_BLOCKS_IN_TRANSIT_PER_PEER:
+            return
+        nodes, staller = self.download.next_blocks(
+            peer.id, self.context.tip, self.context.chain.minimum_chainwork
+        )
+        self.ask_blocks(peer, nodes)
+        if staller is not None and not peer.blocks.in_flight and self.download.stalls(staller, now):
+            self.context.log.debug("net", f"Stall started peer={staller}")
+
+    def block_connected(self) -> None:
+        self.last_tip_update = self.context.now()
+        before = self.download.stalling_timeout
+        self.download.block_connected()
+        if self.download.stalling_timeout != before:
+            seconds = int(self.download.stalling_timeout)
+            self.context.log.debug("net", f"Decreased stalling timeout to {seconds} seconds")
