@@ -1,0 +1,125 @@
+"""Bitcoin Core's daemon and we agree where regtest is told to differ: heights, votes, BIP 94."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from core_daemon import Core
+from scene import Scene, make_scene
+
+from pybitcoind.chain.consensus.connect import (
+    bip30_applies,
+    check_bip30,
+    created_outpoints,
+)
+from pybitcoind.chain.consensus.deployments import StateCache, deployment_info
+from pybitcoind.chain.consensus.errors import BlockInvalid
+from pybitcoind.chain.consensus.headers import contextual_check_header
+from pybitcoind.chain.params import Bip9Deployment
+
+pytestmark = pytest.mark.interop
+
+
+@contextmanager
+def daemon(bitcoind: Path, folder: Path, scene: Scene, *options: str) -> Iterator[Core]:
+    core = Core(bitcoind, folder, scene, *options)
+    try:
+        yield core
+    finally:
+        core.stop()
+
+
+def reason(check: Callable[[], None]) -> str | None:
+    try:
+        check()
+    except BlockInvalid as error:
+        return error.reason
+    return None
+
+
+def test_bip30(bitcoind: Path, tmp_path: Path) -> None:
+    scene = make_scene(20)
+    params = replace(scene.params, bip34_height=10_000)
+    block = scene.block(coinbase=scene.blocks[-1].vtx[0])
+    with daemon(bitcoind, tmp_path, scene, "-testactivationheight=bip34@10000") as core:
+        answer = core.call("submitblock", block.raw.hex())
+    assert bip30_applies(scene.height, block.hash, scene.tip, params)
+    unspent = [outpoint for outpoint in created_outpoints(block) if outpoint in scene.utxo]
+    assert answer == reason(lambda: check_bip30(block, unspent)) == "bad-txns-BIP30"
+
+
+def test_timewarp(bitcoind: Path, tmp_path: Path) -> None:
+    scene = make_scene(142)
+    scene = scene.extended(scene.block(time=scene.tip.time + 5000))
+    assert scene.height == 144
+    params = replace(scene.params, enforce_bip94=True)
+    with daemon(bitcoind, tmp_path, scene, "-test=bip94") as core:
+        for back, token in ((601, "time-timewarp-attack"), (600, None)):
+            block = scene.block(time=scene.tip.time - back)
+            assert core.call("submitblock", block.raw.hex()) == token
+            found = reason(lambda b=block: contextual_check_header(b.header, scene.tip, scene.now, params))  # type: ignore[misc]
+            assert found == token
+
+
+@pytest.mark.parametrize(
+    ("height", "version", "token"),
+    [("bip34", 1, "bad-version(0x00000001)"), ("dersig", 2, "bad-version(0x00000002)"), ("cltv", 3, None)],
+)
+def test_versions(bitcoind: Path, tmp_path: Path, height: str, version: int, token: str | None) -> None:
+    """One rule holds in the next block, the later ones do not."""
+    scene = make_scene(5)
+    names = ("bip34", "dersig", "cltv")
+    heights = {name: 6 if names.index(name) <= names.index(height) else 7 for name in names}
+    params = replace(
+        scene.params,
+        bip34_height=heights["bip34"],
+        bip66_height=heights["dersig"],
+        bip65_height=heights["cltv"],
+    )
+    options = [f"-testactivationheight={name}@{at}" for name, at in heights.items()]
+    token = token or f"bad-version(0x0000000{version})"
+    with daemon(bitcoind, tmp_path, scene, *options) as core:
+        for number, expected in ((version, token), (version + 1, None)):
+            block = scene.block(version=number)
+            found = reason(lambda b=block: contextual_check_header(b.header, scene.tip, scene.now, params))  # type: ignore[misc]
+            assert core.call("submitblock", block.raw.hex()) == found == expected
+
+
+@pytest.mark.parametrize("min_height", [0, 433])
+def test_votes(bitcoind: Path, tmp_path: Path, min_height: int) -> None:
+    """getdeploymentinfo through defined, started, locked in and active."""
+    scene = make_scene(0)
+    start = scene.tip.time + 60 * 100
+    deployment = Bip9Deployment(28, start, 2**62, min_height, threshold=108, period=144)
+    params = replace(scene.params, deployments={"testdummy": deployment})
+    cache: StateCache = {}
+    option = f"-vbparams=testdummy:{start}:{2**62}:{min_height}"
+    with daemon(bitcoind, tmp_path, scene, option, f"-mocktime={start + 10**6}") as core:
+        for height in range(1, 144 * 5):
+            voting = height % 3 > 0 if height < 288 else height % 4 > 0
+            block = scene.block(version=0x30000000 if voting else 0x20000000, time=scene.tip.time + 60)
+            assert core.call("submitblock", block.raw.hex()) is None
+            scene = scene.extended(block)
+            scene.mature, scene.young = [], []
+            if height % 29 and height % 144 not in (0, 142, 143):
+                continue
+            said = core.call("getdeploymentinfo")["deployments"]["testdummy"]
+            info = deployment_info("testdummy", scene.tip, params, cache)
+            bip9 = said["bip9"]
+            assert bip9["status"] == info.state.value
+            assert bip9["status_next"] == info.next_state.value
+            assert bip9["since"] == info.since
+            assert said.get("height") == info.active_since
+            assert said["active"] is (info.next_state.value == "active")
+            assert ("statistics" in bip9) is (info.statistics is not None)
+            if info.statistics is not None:
+                told, mine = bip9["statistics"], info.statistics
+                assert (told["period"], told["elapsed"], told["count"]) == (144, mine.elapsed, mine.count)
+                assert told.get("threshold", 0) == mine.threshold
+                assert told.get("possible", False) is mine.possible
+                assert bip9["signalling"] == "".join("#" if vote else "-" for vote in mine.signalling)
+        assert info.state.value == "active"
