@@ -11,13 +11,14 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TypeVar
 
-from .activation import Activation, ActivationOptions, MempoolHooks, MendMempool
+from .activation import Activation, ActivationOptions
 from .block_import import load_external
 from .block_index import BlockIndex
+from .block_template import BlockTemplate, assemble
 from .chainstate import Chainstate
 from .consensus.blocks import check_block, contextual_check_block
-from .consensus.deployments import StateCache
-from .consensus.errors import BlockFault, BlockInvalid
+from .consensus.deployments import StateCache, script_flags_for
+from .consensus.errors import BlockFault, BlockInvalid, TxFault, TxInvalid
 from .consensus.headers import contextual_check_header
 from .consensus.pow import block_work
 from .events import BlockChecked, EventBus, HeaderTip, NewPowValidBlock, TipChanged
@@ -25,11 +26,16 @@ from .header_tree import HeaderNode, HeaderTree
 from .ibd import DEFAULT_MAX_TIP_AGE, Activity, IbdLatch
 from .intake import BlockAccept, Intake
 from .log_lines import iso_time, verification_progress
+from .mempool.acceptance import Acceptance
+from .mempool.package_acceptance import check_dependent, submit_package
+from .mempool.pool import Mempool
+from .mempool.results import PackageResult, TxAccept
 from .owner import Owner
 from .params import ChainParams
+from .policy.settings import PolicySettings
 from .ports import Ports, Timer
 from .primitives.block import Block, BlockHeader
-from .primitives.transaction import Coin, OutPoint
+from .primitives.transaction import Coin, OutPoint, Transaction
 from .script_checks import ScriptCache
 from .storage.block_store import BlockStore
 from .storage.coin_store import CoinStore
@@ -89,6 +95,7 @@ class ChainManager:
         self._intake = Intake(ports, self.index, work)
         self._chainstate: Chainstate | None = None
         self._activation: Activation | None = None
+        self._acceptance: Acceptance | None = None
         if coins is not None:
             self._chainstate = Chainstate(
                 params, ports.workers, coins, self.script_cache, cache_bytes=options.db_cache
@@ -239,12 +246,15 @@ class ChainManager:
         return self._activation
 
     @property
-    def mempool(self) -> MempoolHooks | None:
-        return self._activation.mempool if self._activation else None
+    def mempool(self) -> Mempool | None:
+        return self._acceptance.pool if self._acceptance else None
 
-    def attach_mempool(self, mempool: MempoolHooks, mend: MendMempool) -> None:
-        """From now on mempool follows the chain; mend repairs it after a reorganisation."""
-        self.activation.mempool, self.activation.mend_mempool = mempool, mend
+    def attach_mempool(self, pool: Mempool) -> Acceptance:
+        """From now on pool follows the chain, and transactions are accepted into it."""
+        self._acceptance = Acceptance(pool, self, self.params, self.ports)
+        self.activation.mempool = pool
+        self.activation.mend_mempool = self._acceptance.mend_after_reorg
+        return self._acceptance
 
     def progress(self, node: HeaderNode | None = None) -> float:
         """Estimated share of the whole chain's transactions up to node (default: the tip)."""
@@ -407,6 +417,86 @@ class ChainManager:
         if node is None:
             raise LookupError("Block not found")
         return node
+
+    # Transactions
+
+    async def accept_transaction(
+        self,
+        tx: Transaction,
+        *,
+        test_only: bool = False,
+        max_feerate: int | None = None,
+        bypass_limits: bool = False,
+    ) -> TxAccept:
+        """Takes tx into the mempool; raises TxInvalid. See `Acceptance.accept`."""
+
+        async def accept() -> TxAccept:
+            accepted = await self._need_mempool().accept(
+                tx, test_only=test_only, max_feerate=max_feerate, bypass_limits=bypass_limits
+            )
+            self._remember_scripts([accepted])
+            return accepted
+
+        return await self.submit(accept)
+
+    async def test_package(self, txs: Sequence[Transaction]) -> PackageResult:
+        """Whether txs, parents first, could all be taken in; nothing is."""
+        return await self.submit(lambda: check_dependent(self._need_mempool(), txs))
+
+    async def accept_package(
+        self, txs: Sequence[Transaction], max_feerate: int | None = None
+    ) -> PackageResult:
+        """Takes in a child, which comes last, and its parents."""
+
+        async def accept() -> PackageResult:
+            result = await submit_package(self._need_mempool(), txs, max_feerate)
+            self._remember_scripts([one for one in result.results.values() if isinstance(one, TxAccept)])
+            return result
+
+        return await self.submit(accept)
+
+    def _need_mempool(self) -> Acceptance:
+        if self._acceptance is None:
+            raise TxInvalid(TxFault.NO_MEMPOOL, "no-mempool")
+        return self._acceptance
+
+    def _remember_scripts(self, accepted: Sequence[TxAccept]) -> None:
+        """Scripts that hold by the mempool's stricter rules need no second look in the next block."""
+        flags = script_flags_for(self.tip.height, self.tip.hash, self.params)
+        for one in accepted:
+            self.script_cache.add(one.tx.wtxid, flags)
+
+    # Blocks to be made
+
+    async def create_template(
+        self,
+        script_pubkey: bytes,
+        *,
+        settings: PolicySettings | None = None,
+        extra_nonce: bytes | None = None,
+        use_mempool: bool = True,
+        test_validity: bool = True,
+    ) -> BlockTemplate:
+        """A block on top of the tip that lacks only its proof of work; see block_template.assemble.
+
+        test_validity: BlockInvalid if it would not be accepted, which only a bug of ours makes possible.
+        """
+
+        async def create() -> BlockTemplate:
+            template = assemble(
+                self.tip,
+                self.mempool if use_mempool else None,
+                self.params,
+                script_pubkey,
+                self.ports.clock.time(),
+                settings=settings,
+                extra_nonce=extra_nonce,
+            )
+            if test_validity:
+                await self.test_block_validity(template.block, check_pow=False, check_merkle=False)
+            return template
+
+        return await self.submit(create)
 
     async def test_block_validity(
         self, block: Block, *, check_pow: bool = True, check_merkle: bool = True
