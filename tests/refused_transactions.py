@@ -40,6 +40,7 @@ SPECIAL = {
     "large witness script": p2wsh(LARGE_WITNESS_SCRIPT),
     "many sigops": p2wsh(MANY_SIGOPS_SCRIPT),
     "two ways": p2wsh(TWO_WAYS_SCRIPT),
+    "two ways again": p2wsh(TWO_WAYS_SCRIPT),
     "p2sh sigops": p2sh(P2SH_SIGOPS_SCRIPT),
     "bip54": OP_CHECKSIG * 2501,
     "p2sh": p2sh(b"\x51"),
@@ -348,12 +349,12 @@ REFUSED: tuple[Refused, ...] = (
     Refused(
         "a large witness item",
         "bad-witness-nonstandard",
-        alone(lambda s: s.spend_special("two ways", [bytes(81), TWO_WAYS_SCRIPT])),
+        alone(lambda s: s.spend_special("two ways again", [bytes(81), TWO_WAYS_SCRIPT])),
     ),
     Refused(
         "101 witness items",
         "bad-witness-nonstandard",
-        alone(lambda s: s.spend_special("two ways", [*[b"\x01"] * 101, TWO_WAYS_SCRIPT])),
+        alone(lambda s: s.spend_special("two ways again", [*[b"\x01"] * 101, TWO_WAYS_SCRIPT])),
     ),
     Refused("an annex", "bad-witness-nonstandard", alone(_annex)),
     Refused("a large tapscript item", "bad-witness-nonstandard", alone(_large_tapscript_item)),
@@ -466,7 +467,7 @@ REFUSED: tuple[Refused, ...] = (
     Refused(
         "something left on the stack",
         _script("Stack size must be exactly one after execution"),
-        alone(lambda s: s.spend_special("two ways", [b"\x01", b"\x01", TWO_WAYS_SCRIPT])),
+        alone(lambda s: s.spend_special("two ways again", [b"\x01", b"\x01", TWO_WAYS_SCRIPT])),
         lambda before, tx: _input_detail(tx),
     ),
 )

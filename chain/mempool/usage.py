@@ -14,7 +14,7 @@ _ENTRY = 136 + 9 * 8
 _SPENDER = 32 + 16
 _DELTA = 32 + 40
 _GRAPH = 232
-"""Graph entry, share of its cluster and of the index of chunks: measured for lone transactions."""
+"""Graph entry, share of its cluster and of the index of chunks, found by comparing with the daemon."""
 
 
 def _malloc(size: int) -> int:
