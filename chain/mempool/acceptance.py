@@ -22,6 +22,9 @@ from ..policy.replacement import spends_conflicting
 from ..ports import Ports
 from ..primitives.hashes import hash_hex
 from ..primitives.transaction import Coin, OutPoint, Transaction
+from ..script.flags import STANDARD_FLAGS
+from ..script.sighash import TxDigests
+from ..script_checks import run_script_checks
 from .checks import (
     Mode,
     Replacement,
@@ -31,7 +34,6 @@ from .checks import (
     check_with_coins,
     check_without_coins,
     exceeds,
-    run_scripts,
     script_fault,
 )
 from .entry import MempoolEntry
@@ -116,11 +118,14 @@ class Acceptance:
         check_with_coins(ws, self.pool, tip, coins, mode)
 
     async def check_scripts(self, ws: Workspace) -> None:
+        """First with the flags of policy; then with those of the next block, a belt beside the braces."""
         tip = self.chain.tip
-        flags = script_flags_for(tip.height, tip.hash, self.params)
-        found = await self.ports.workers.run(run_scripts, ws.tx, ws.coins, flags)
-        if found is not None:
-            raise script_fault(ws.tx, ws.coins, *found)
+        block_flags = script_flags_for(tip.height, tip.hash, self.params)
+        digests = TxDigests(ws.tx, [coin.txout for coin in ws.coins])
+        for flags, standard in ((STANDARD_FLAGS, True), (block_flags, False)):
+            failure = await run_script_checks(self.ports.workers, [digests], flags)
+            if failure is not None:
+                raise script_fault(ws, failure, standard)
 
     def replace(self, replaced: Replacement, entries: Sequence[MempoolEntry]) -> None:
         """Puts entries, parents first, in the place of what they replace."""

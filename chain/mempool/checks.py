@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ..consensus.connect import script_failure_detail
 from ..consensus.context import HeaderContext
 from ..consensus.errors import TxFault, TxInvalid
 from ..consensus.transactions import (
@@ -30,20 +31,15 @@ from ..policy.standard import (
     spends_witness_program,
 )
 from ..policy.truc import check_single
-from ..primitives.hashes import hash_hex
-from ..primitives.transaction import Coin, OutPoint, Transaction, TxOut
-from ..script.errors import ScriptError
-from ..script.flags import STANDARD_FLAGS, ScriptFlags
-from ..script.sighash import TxDigests
-from ..script.verify import verify_input
+from ..primitives.transaction import Coin, OutPoint, Transaction
+from ..script.flags import STANDARD_FLAGS
+from ..script.verify import CheckFailure
 from .clusters import Candidate
 from .entry import MEMPOOL_HEIGHT, MempoolEntry
 from .linearize import diagram_improves
 from .pool import Mempool
 
 _DISABLE_LOCK = 1 << 31
-_STANDARD_ONLY = "mempool-script-verify-flag-failed"
-_CONSENSUS = "block-script-verify-flag-failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,37 +220,13 @@ def are_locks_passed(tx: Transaction, coins: Sequence[Coin], tip: HeaderContext)
     return locks_passed(sequence_locks(tx, heights, tip), tip)
 
 
-def run_scripts(
-    tx: Transaction, coins: Sequence[Coin], consensus_flags: ScriptFlags
-) -> tuple[str, int, ScriptError] | None:
-    """None, or (token, input, error) of the first script of tx that fails. Runs on a worker.
-
-    First with the flags of policy; then with those of the next block, a belt beside the braces: what is in
-    the pool must be valid in a block.
-    """
-    spent = [TxOut(coin.value, coin.script_pubkey) for coin in coins]
-    digests = TxDigests(tx, spent)
-    for token, flags in ((_STANDARD_ONLY, STANDARD_FLAGS), (_CONSENSUS, consensus_flags)):
-        for i, out in enumerate(spent):
-            error = verify_input(tx, i, out, flags, digests)
-            if error is not None:
-                return token, i, error
-    return None
-
-
-def script_fault(
-    tx: Transaction, coins: Sequence[Coin], token: str, index: int, error: ScriptError
-) -> TxInvalid:
-    """The refusal for what run_scripts found."""
-    prevout = tx.vin[index].prevout
-    detail = (
-        f"input {index} of {hash_hex(tx.txid)} (wtxid {hash_hex(tx.wtxid)}),"
-        f" spending {hash_hex(prevout.txid)}:{prevout.vout}"
-    )
-    if token == _CONSENSUS:
-        fault = TxFault.CONSENSUS
-    elif not tx.has_witness and spends_witness_program(tx, coins):
+def script_fault(ws: Workspace, failure: CheckFailure, standard: bool) -> TxInvalid:
+    """The refusal for a script that fails with the flags of policy (standard) or of the next block."""
+    tx, words = ws.tx, failure.error.message
+    detail = script_failure_detail(tx, failure.index)
+    if not standard:
+        return TxInvalid(TxFault.CONSENSUS, f"block-script-verify-flag-failed ({words})", detail)
+    fault = TxFault.NOT_STANDARD
+    if not tx.has_witness and spends_witness_program(tx, ws.coins):
         fault = TxFault.WITNESS_STRIPPED  # another copy, with its witness, may be good
-    else:
-        fault = TxFault.NOT_STANDARD
-    return TxInvalid(fault, f"{token} ({error.message})", detail)
+    return TxInvalid(fault, f"mempool-script-verify-flag-failed ({words})", detail)
