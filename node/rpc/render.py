@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pybitcoind.chain.consensus.pow import bits_to_target
-from pybitcoind.chain.descriptors import infer_descriptor
+from pybitcoind.chain.descriptors import ScriptProvider, infer_descriptor
 from pybitcoind.chain.primitives.block import Block
 from pybitcoind.chain.primitives.hashes import hash_hex
 from pybitcoind.chain.primitives.transaction import Coin, Transaction
@@ -41,10 +41,15 @@ def bits_hex(bits: int) -> str:
 
 
 def script_json(
-    script: bytes, params: ChainParams, *, address: bool = True, with_hex: bool = True
+    script: bytes,
+    params: ChainParams,
+    *,
+    address: bool = True,
+    with_hex: bool = True,
+    provider: ScriptProvider | None = None,
 ) -> dict[str, Json]:
     """An output script: asm, desc, hex, address, type."""
-    out: dict[str, Json] = {"asm": to_asm(script), "desc": str(infer_descriptor(script, params))}
+    out: dict[str, Json] = {"asm": to_asm(script), "desc": str(infer_descriptor(script, params, provider))}
     if with_hex:
         out["hex"] = script.hex()
     kind, _ = solve(script)

@@ -1,0 +1,332 @@
+"""Category "blockchain": the coins. One of them, all of them, those of some descriptors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pybitcoind.chain.descriptors import infer_descriptor
+from pybitcoind.chain.primitives.hashes import hash_hex
+from pybitcoind.chain.primitives.transaction import Coin, OutPoint
+from pybitcoind.chain.storage.records import unpack_coin
+from pybitcoind.chain.utxo_set_hash import UtxoHashType, utxo_set_stats
+from pybitcoind.wallet.signing import Keyring
+
+from .amounts import Amount, Json
+from .arguments import ANY_TEXT, ARR, BOOL, HASH, NUM, OBJ, RANGE, STR
+from .context import RpcContext
+from .errors import RpcCode, RpcError, invalid_parameter, misc_error
+from .registry import OPTIONAL, Arg, Result, ResultType, cli, curl, method
+from .render import script_json
+from .scan_objects import scan_object_scripts
+
+R = ResultType
+
+_SCRIPT = Result(
+    R.OBJ,
+    "scriptPubKey",
+    inner=(
+        Result(R.STR, "asm", "Disassembly of the output script"),
+        Result(R.STR, "desc", "Inferred descriptor for the output"),
+        Result(R.STR_HEX, "hex", "The raw output script bytes, hex-encoded"),
+        Result(R.STR, "type", "The type, eg pubkeyhash"),
+        Result(
+            R.STR,
+            "address",
+            "The Bitcoin address (only if a well-defined address exists)",
+            optional=True,
+        ),
+    ),
+)
+
+
+@method(
+    "blockchain",
+    "Returns details about an unspent transaction output.\n",
+    args=(
+        Arg("txid", HASH, "The transaction id"),
+        Arg("n", NUM, "vout number"),
+        Arg(
+            "include_mempool",
+            BOOL,
+            "Whether to include the mempool. Note that an unspent output that is spent in the mempool won't "
+            "appear.",
+            True,
+        ),
+    ),
+    result=(
+        Result(R.NONE, condition="If the UTXO was not found"),
+        Result(
+            R.OBJ,
+            condition="Otherwise",
+            inner=(
+                Result(R.STR_HEX, "bestblock", "The hash of the block at the tip of the chain"),
+                Result(R.NUM, "confirmations", "The number of confirmations"),
+                Result(R.STR_AMOUNT, "value", "The transaction value in BTC"),
+                _SCRIPT,
+                Result(R.BOOL, "coinbase", "Coinbase or not"),
+            ),
+        ),
+    ),
+    examples=cli("gettxout", '"txid" 1') + curl("gettxout", '"txid", 1'),
+    needs_chain=True,
+)
+async def gettxout(ctx: RpcContext, txid: bytes, n: int, include_mempool: bool) -> Json:
+    if not 0 <= n <= 0xFFFFFFFF:
+        return None
+    outpoint = OutPoint(txid, n)
+    coin: Coin | None = None
+    unconfirmed = False
+    if include_mempool and ctx.node.mempool is not None:
+        if ctx.node.mempool.spender_of(outpoint) is not None:
+            return None
+        coin = ctx.node.mempool.coin(outpoint)
+        unconfirmed = coin is not None
+    if coin is None:
+        coin = (await ctx.chain.get_coins([outpoint])).get(outpoint)
+    if coin is None:
+        return None
+    tip = ctx.chain.tip
+    return {
+        "bestblock": hash_hex(tip.hash),
+        "confirmations": 0 if unconfirmed else tip.height - coin.height + 1,
+        "value": Amount(coin.value),
+        "scriptPubKey": script_json(coin.script_pubkey, ctx.params),
+        "coinbase": coin.coinbase,
+    }
+
+
+@method(
+    "blockchain",
+    "Returns statistics about the unspent transaction output set.\n"
+    "Note this call may take some time if you are not using coinstatsindex.\n",
+    args=(
+        Arg(
+            "hash_type",
+            STR,
+            "Which UTXO set hash should be calculated. Options: 'hash_serialized_3' (the legacy algorithm), "
+            "'muhash', 'none'.",
+            "hash_serialized_3",
+        ),
+        Arg(
+            "hash_or_height",
+            ANY_TEXT,
+            "The block hash or height of the target height (only available with coinstatsindex).",
+            hint="the current best block",
+            type_words=("", "string or numeric"),
+        ),
+        Arg("use_index", BOOL, "Use coinstatsindex, if available.", True),
+    ),
+    result=Result(
+        R.OBJ,
+        inner=(
+            Result(R.NUM, "height", "The block height (index) of the returned statistics"),
+            Result(R.STR_HEX, "bestblock", "The hash of the block at which these statistics are calculated"),
+            Result(R.NUM, "txouts", "The number of unspent transaction outputs"),
+            Result(
+                R.NUM, "bogosize", "Database-independent, meaningless metric indicating the UTXO set size"
+            ),
+            Result(
+                R.STR_HEX,
+                "hash_serialized_3",
+                "The serialized hash (only present if 'hash_serialized_3' hash_type is chosen)",
+                optional=True,
+            ),
+            Result(
+                R.STR_HEX,
+                "muhash",
+                "The serialized hash (only present if 'muhash' hash_type is chosen)",
+                optional=True,
+            ),
+            Result(R.STR_AMOUNT, "total_amount", "The total amount of coins in the UTXO set"),
+            Result(R.NUM, "transactions", "The number of transactions with unspent outputs", optional=True),
+            Result(R.NUM, "disk_size", "The estimated size of the chainstate on disk", optional=True),
+        ),
+    ),
+    examples=cli("gettxoutsetinfo") + cli("gettxoutsetinfo", '"none"') + curl("gettxoutsetinfo"),
+    needs_chain=True,
+)
+async def gettxoutsetinfo(ctx: RpcContext, hash_type: str, hash_or_height: Json, use_index: bool) -> Json:
+    try:
+        kind = UtxoHashType(hash_type)
+    except ValueError:
+        raise invalid_parameter(f"'{hash_type}' is not a valid hash_type") from None
+    if hash_or_height is not None:
+        raise invalid_parameter("Querying specific block heights requires coinstatsindex")
+    await ctx.chain.flush()
+    stats = await utxo_set_stats(ctx.chain.coin_store, kind, ctx.ports.workers)
+    node = ctx.chain.headers.get(stats.best_block or b"")
+    if node is None:
+        raise RpcError(RpcCode.INTERNAL_ERROR, "Unable to read UTXO set")
+    out: dict[str, Json] = {
+        "height": node.height,
+        "bestblock": hash_hex(node.hash),
+        "txouts": stats.txouts,
+        "bogosize": stats.bogosize,
+    }
+    if stats.hash is not None:
+        out[hash_type] = hash_hex(stats.hash)
+    out["total_amount"] = Amount(stats.total_amount)
+    out["transactions"] = stats.transactions
+    out["disk_size"] = stats.disk_size
+    return out
+
+
+@dataclass(slots=True)
+class CoinScan:
+    """The scan that runs on a node, of which there is one at a time."""
+
+    progress: int = 0
+    aborted: bool = False
+    found: list[tuple[OutPoint, Coin]] = field(default_factory=list)
+    count: int = 0
+
+    def look(self, rows: list[tuple[bytes, bytes]], needles: dict[bytes, str]) -> None:
+        """Takes the coins of needles out of rows; runs on the workers."""
+        for key, value in rows:
+            coin = unpack_coin(value)
+            if coin.script_pubkey in needles:
+                self.found.append((OutPoint(key[:32], int.from_bytes(key[32:], "big")), coin))
+        self.count += len(rows)
+        self.progress = int.from_bytes(rows[-1][0][:2], "big") * 100 // 0x10000
+
+
+@method(
+    "blockchain",
+    "Scans the unspent transaction output set for entries that match certain output descriptors.\n"
+    "Examples of output descriptors are:\n"
+    "    addr(<address>)                      Outputs whose output script corresponds to the specified "
+    "address (does not include P2PK)\n"
+    "    raw(<hex script>)                    Outputs whose output script equals the specified hex-encoded "
+    "bytes\n"
+    "    combo(<pubkey>)                      P2PK, P2PKH, P2WPKH, and P2SH-P2WPKH outputs for the given "
+    "pubkey\n"
+    "    pkh(<pubkey>)                        P2PKH outputs for the given pubkey\n"
+    "    sh(multi(<n>,<pubkey>,<pubkey>,...)) P2SH-multisig outputs for the given threshold and pubkeys\n"
+    "    tr(<pubkey>)                         P2TR\n"
+    "    rawtr(<pubkey>)                      P2TR with the specified key as output key rather than inner\n"
+    "\nIn the above, <pubkey> either refers to a fixed public key in hexadecimal notation, or to an "
+    'xpub/xprv optionally followed by one\nor more path elements separated by "/", and optionally ending in "/*" '
+    '(unhardened), or "/*\'" or "/*h" (hardened) to specify all\nunhardened or hardened child keys.\n'
+    "In the latter case, a range needs to be specified by below if different from 1000.\n",
+    args=(
+        Arg(
+            "action",
+            STR,
+            "The action to execute\n"
+            '"start" for starting a scan\n'
+            '"abort" for aborting the current scan (returns true when abort was successful)\n'
+            '"status" for progress report (in %) of the current scan',
+        ),
+        Arg(
+            "scanobjects",
+            ARR,
+            'Array of scan objects. Required for "start" action\n'
+            "Every scan object is either a string descriptor or an object:",
+            OPTIONAL,
+            inner=(
+                Arg("descriptor", STR, "An output descriptor", OPTIONAL),
+                Arg(
+                    "",
+                    OBJ,
+                    "An object with output descriptor and metadata",
+                    OPTIONAL,
+                    inner=(
+                        Arg("desc", STR, "An output descriptor"),
+                        Arg(
+                            "range",
+                            RANGE,
+                            "The range of HD chain indexes to explore (either end or [begin,end])",
+                            1000,
+                        ),
+                    ),
+                ),
+            ),
+            oneline="[scanobjects,...]",
+        ),
+    ),
+    result=(
+        Result(
+            R.OBJ,
+            condition="when action=='start'; only returns after scan completes",
+            inner=(
+                Result(R.BOOL, "success", "Whether the scan was completed"),
+                Result(R.NUM, "txouts", "The number of unspent transaction outputs scanned"),
+                Result(R.NUM, "height", "The block height at which the scan was done"),
+                Result(R.STR_HEX, "bestblock", "The hash of the block at the tip of the chain"),
+                Result(R.ARR, "unspents", "The outputs found", (Result(R.OBJ, inner=(Result(R.ELISION),)),)),
+                Result(R.STR_AMOUNT, "total_amount", "The total amount of all found unspent outputs in BTC"),
+            ),
+        ),
+        Result(R.BOOL, condition="when action=='abort'", description="True if scan will be aborted"),
+        Result(
+            R.OBJ,
+            condition="when action=='status' and a scan is currently in progress",
+            inner=(Result(R.NUM, "progress", "Approximate percent complete"),),
+        ),
+        Result(R.NONE, condition="when action=='status' and no scan is in progress"),
+    ),
+    examples=cli(
+        "scantxoutset", "start '[\"raw(76a91411b366edfc0a8b66feebae5c2e25a7b6a5d1cf3188ac)#fm24fxxy\"]'"
+    )
+    + cli("scantxoutset", "status")
+    + cli("scantxoutset", "abort"),
+    needs_chain=True,
+)
+async def scantxoutset(ctx: RpcContext, action: str, scanobjects: Json) -> Json:
+    running: CoinScan | None = ctx.node.coin_scan
+    if action == "status":
+        return {"progress": running.progress} if running is not None else None
+    if action == "abort":
+        if running is not None:
+            running.aborted = True
+        return running is not None
+    if action != "start":
+        raise invalid_parameter(f"Invalid action '{action}'")
+    if running is not None:
+        raise invalid_parameter('Scan already in progress, use action "abort" or "status"')
+    if scanobjects is None:
+        raise misc_error("scanobjects argument is required for the start action")
+    scan = ctx.node.coin_scan = CoinScan()
+    try:
+        return await _scan(ctx, scan, scanobjects)
+    finally:
+        ctx.node.coin_scan = None
+
+
+async def _scan(ctx: RpcContext, scan: CoinScan, scanobjects: list[Json]) -> Json:
+    needles: dict[bytes, str] = {}
+    for value in scanobjects:
+        keyring = Keyring()
+        for script in scan_object_scripts(value, ctx.params, keyring):
+            needles.setdefault(script, str(infer_descriptor(script, ctx.params, keyring)))
+    await ctx.chain.flush()
+    async with ctx.chain.coin_store.snapshot() as view:
+        best = await view.best_block()
+        tip = ctx.chain.headers.get(best or b"") or ctx.chain.tip
+        async for rows in view.scan():
+            if scan.aborted:
+                break
+            await ctx.ports.workers.run(scan.look, rows, needles)
+    unspents: list[Json] = []
+    for outpoint, coin in scan.found:
+        unspents.append(
+            {
+                "txid": hash_hex(outpoint.txid),
+                "vout": outpoint.vout,
+                "scriptPubKey": coin.script_pubkey.hex(),
+                "desc": needles[coin.script_pubkey],
+                "amount": Amount(coin.value),
+                "coinbase": coin.coinbase,
+                "height": coin.height,
+                "blockhash": hash_hex(tip.ancestor(coin.height).hash),
+                "confirmations": tip.height - coin.height + 1,
+            }
+        )
+    return {
+        "success": not scan.aborted,
+        "txouts": scan.count,
+        "height": tip.height,
+        "bestblock": hash_hex(tip.hash),
+        "unspents": unspents,
+        "total_amount": Amount(sum(coin.value for _, coin in scan.found)),
+    }

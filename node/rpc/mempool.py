@@ -1,0 +1,496 @@
+"""Category "blockchain" and "rawtransactions": looking into the mempool, and sending transactions to it."""
+
+from __future__ import annotations
+
+from pybitcoind.chain.consensus.errors import TxFault, TxInvalid
+from pybitcoind.chain.mempool.entry import MempoolEntry
+from pybitcoind.chain.mempool.pool import Mempool
+from pybitcoind.chain.mempool.results import PackageFault, TxAccept
+from pybitcoind.chain.policy.feerate import fee_for
+from pybitcoind.chain.primitives.hashes import hash_hex
+from pybitcoind.chain.primitives.serialize import DecodeError
+from pybitcoind.chain.primitives.transaction import Transaction
+from pybitcoind.chain.script.script import has_valid_ops, is_unspendable
+
+from ..broadcast import BroadcastError, broadcast_transaction
+from .amounts import Amount, Json, amount_from_value, feerate_from_value
+from .arguments import AMOUNT_TEXT, ARR, BOOL, HASH, HEX_TEXT, parse_hash, parse_str
+from .context import RpcContext
+from .errors import RpcCode, RpcError, invalid_parameter
+from .registry import OPTIONAL, Arg, Result, ResultType, cli, curl, method
+
+R = ResultType
+MAX_PACKAGE_COUNT = 25
+DEFAULT_MAX_RAW_FEERATE = "0.10"
+
+_ENTRY_FIELDS = (
+    Result(R.NUM, "vsize", "virtual transaction size as defined in BIP 141."),
+    Result(R.NUM, "weight", "transaction weight as defined in BIP 141."),
+    Result(R.NUM_TIME, "time", "local time transaction entered pool in seconds since 1 Jan 1970 GMT"),
+    Result(R.NUM, "height", "block height when transaction entered pool"),
+    Result(R.NUM, "descendantcount", "number of in-mempool descendant transactions (including this one)"),
+    Result(
+        R.NUM, "descendantsize", "virtual transaction size of in-mempool descendants (including this one)"
+    ),
+    Result(R.NUM, "ancestorcount", "number of in-mempool ancestor transactions (including this one)"),
+    Result(R.NUM, "ancestorsize", "virtual transaction size of in-mempool ancestors (including this one)"),
+    Result(R.STR_HEX, "wtxid", "hash of serialized transaction, including witness data"),
+    Result(R.NUM, "chunkweight", "sigops-adjusted weight of this transaction's chunk"),
+    Result(
+        R.OBJ,
+        "fees",
+        inner=(
+            Result(R.STR_AMOUNT, "base", "transaction fee, denominated in BTC"),
+            Result(R.STR_AMOUNT, "modified", "transaction fee with fee deltas used for mining priority"),
+            Result(R.STR_AMOUNT, "ancestor", "transaction fees of in-mempool ancestors (including this one)"),
+            Result(
+                R.STR_AMOUNT, "descendant", "transaction fees of in-mempool descendants (including this one)"
+            ),
+            Result(R.STR_AMOUNT, "chunk", "transaction fees of chunk, denominated in BTC"),
+        ),
+    ),
+    Result(
+        R.ARR,
+        "depends",
+        "unconfirmed transactions used as inputs for this transaction",
+        (Result(R.STR_HEX, "transactionid", "parent transaction id"),),
+    ),
+    Result(
+        R.ARR,
+        "spentby",
+        "unconfirmed transactions spending outputs from this transaction",
+        (Result(R.STR_HEX, "transactionid", "child transaction id"),),
+    ),
+    Result(
+        R.BOOL,
+        "unbroadcast",
+        "Whether this transaction is currently unbroadcast (initial broadcast not yet acknowledged by any "
+        "peers)",
+    ),
+)
+
+
+def entry_json(pool: Mempool, entry: MempoolEntry) -> dict[str, Json]:
+    ancestors, descendants = pool.ancestors(entry.txid), pool.descendants(entry.txid)
+    chunk = next(chunk for chunk in pool.cluster(entry.txid) if entry.txid in chunk.txids)
+    return {
+        "vsize": entry.vsize,
+        "weight": entry.tx.weight,
+        "time": entry.time,
+        "height": entry.height,
+        "descendantcount": len(descendants),
+        "descendantsize": sum(other.vsize for other in descendants),
+        "ancestorcount": len(ancestors),
+        "ancestorsize": sum(other.vsize for other in ancestors),
+        "wtxid": hash_hex(entry.tx.wtxid),
+        "chunkweight": chunk.weight,
+        "fees": {
+            "base": Amount(entry.fee),
+            "modified": Amount(entry.modified_fee),
+            "ancestor": Amount(sum(other.modified_fee for other in ancestors)),
+            "descendant": Amount(sum(other.modified_fee for other in descendants)),
+            "chunk": Amount(chunk.fee),
+        },
+        "depends": sorted(hash_hex(txid) for txid in pool.parents(entry.txid)),
+        "spentby": sorted(hash_hex(txid) for txid in pool.children(entry.txid)),
+        "unbroadcast": entry.txid in pool.unbroadcast,
+    }
+
+
+def find_entry(ctx: RpcContext, txid: bytes) -> MempoolEntry:
+    entry = ctx.mempool.get(txid)
+    if entry is None:
+        raise RpcError(RpcCode.INVALID_ADDRESS_OR_KEY, "Transaction not in mempool")
+    return entry
+
+
+@method(
+    "blockchain",
+    "Returns details on the active state of the TX memory pool.",
+    result=Result(
+        R.OBJ,
+        inner=(
+            Result(R.BOOL, "loaded", "True if the initial load attempt of the persisted mempool finished"),
+            Result(R.NUM, "size", "Current tx count"),
+            Result(R.NUM, "bytes", "Sum of all virtual transaction sizes as defined in BIP 141."),
+            Result(R.NUM, "usage", "Total memory usage for the mempool"),
+            Result(
+                R.STR_AMOUNT,
+                "total_fee",
+                "Total fees for the mempool in BTC, ignoring modified fees through prioritisetransaction",
+            ),
+            Result(R.NUM, "maxmempool", "Maximum memory usage for the mempool"),
+            Result(
+                R.STR_AMOUNT,
+                "mempoolminfee",
+                "Minimum fee rate in BTC/kvB for tx to be accepted. Is the maximum of minrelaytxfee and "
+                "minimum mempool fee",
+            ),
+            Result(R.STR_AMOUNT, "minrelaytxfee", "Current minimum relay fee for transactions"),
+            Result(
+                R.NUM,
+                "incrementalrelayfee",
+                "minimum fee rate increment for mempool limiting or replacement in BTC/kvB",
+            ),
+            Result(
+                R.NUM,
+                "unbroadcastcount",
+                "Current number of transactions that haven't passed initial broadcast yet",
+            ),
+            Result(
+                R.BOOL, "permitbaremultisig", "True if the mempool accepts transactions with bare multisig"
+            ),
+            Result(
+                R.NUM, "maxdatacarriersize", "Maximum number of bytes that can be used by OP_RETURN outputs"
+            ),
+            Result(R.NUM, "limitclustercount", "Maximum number of transactions that can be in a cluster"),
+            Result(R.NUM, "limitclustersize", "Maximum size of a cluster in virtual bytes"),
+            Result(R.BOOL, "optimal", "If the mempool is in a known-optimal transaction ordering"),
+        ),
+    ),
+    examples=cli("getmempoolinfo") + curl("getmempoolinfo"),
+)
+async def getmempoolinfo(ctx: RpcContext) -> Json:
+    pool, settings = ctx.mempool, ctx.mempool.settings
+    return {
+        "loaded": pool.loaded,
+        "size": len(pool),
+        "bytes": pool.total_vsize,
+        "usage": pool.usage,
+        "total_fee": Amount(pool.total_fee),
+        "maxmempool": settings.max_size_bytes,
+        "mempoolminfee": Amount(max(pool.min_feerate(), settings.min_relay_feerate)),
+        "minrelaytxfee": Amount(settings.min_relay_feerate),
+        "incrementalrelayfee": Amount(settings.incremental_relay_feerate),
+        "unbroadcastcount": len(pool.unbroadcast),
+        "permitbaremultisig": settings.permit_bare_multisig,
+        "maxdatacarriersize": settings.max_datacarrier_bytes or 0,
+        "limitclustercount": settings.cluster_count,
+        "limitclustersize": settings.cluster_size_vbytes,
+        "optimal": True,
+    }
+
+
+@method(
+    "blockchain",
+    "Returns all transaction ids in memory pool as a json array of string transaction ids.\n\n"
+    "Hint: use getmempoolentry to fetch a specific transaction from the mempool.\n",
+    args=(
+        Arg("verbose", BOOL, "True for a json object, false for array of transaction ids", False),
+        Arg(
+            "mempool_sequence",
+            BOOL,
+            "If verbose=false, returns a json object with transaction list and mempool sequence number "
+            "attached.",
+            False,
+        ),
+    ),
+    result=(
+        Result(R.ARR, condition="for verbose = false", inner=(Result(R.STR_HEX, "", "The transaction id"),)),
+        Result(
+            R.OBJ_DYN,
+            condition="for verbose = true",
+            inner=(Result(R.OBJ, "transactionid", "", _ENTRY_FIELDS),),
+        ),
+        Result(
+            R.OBJ,
+            condition="for verbose = false and mempool_sequence = true",
+            inner=(
+                Result(R.ARR, "txids", "", (Result(R.STR_HEX, "", "The transaction id"),)),
+                Result(R.NUM, "mempool_sequence", "The mempool sequence value."),
+            ),
+        ),
+    ),
+    examples=cli("getrawmempool", "true") + curl("getrawmempool", "true"),
+)
+async def getrawmempool(ctx: RpcContext, verbose: bool, mempool_sequence: bool) -> Json:
+    pool = ctx.mempool
+    if verbose:
+        if mempool_sequence:
+            raise invalid_parameter("Verbose results cannot contain mempool sequence values.")
+        return {hash_hex(entry.txid): entry_json(pool, entry) for entry in pool.entries.values()}
+    txids = [hash_hex(txid) for txid in pool.entries]
+    return {"txids": txids, "mempool_sequence": pool.sequence} if mempool_sequence else txids
+
+
+@method(
+    "blockchain",
+    "Returns mempool data for given transaction\n",
+    args=(Arg("txid", HASH, "The transaction id (must be in mempool)"),),
+    result=Result(R.OBJ, inner=_ENTRY_FIELDS),
+    examples=cli("getmempoolentry", '"mytxid"') + curl("getmempoolentry", '"mytxid"'),
+)
+async def getmempoolentry(ctx: RpcContext, txid: bytes) -> Json:
+    return entry_json(ctx.mempool, find_entry(ctx, txid))
+
+
+_RELATIVES = (
+    Result(R.ARR, condition="for verbose = false", inner=(Result(R.STR_HEX, "", "The transaction id"),)),
+    Result(
+        R.OBJ_DYN,
+        condition="for verbose = true",
+        inner=(Result(R.OBJ, "transactionid", "", _ENTRY_FIELDS),),
+    ),
+)
+_RELATIVE_ARGS = (
+    Arg("txid", HASH, "The transaction id (must be in mempool)"),
+    Arg("verbose", BOOL, "True for a json object, false for array of transaction ids", False),
+)
+
+
+def _relatives(pool: Mempool, entries: list[MempoolEntry], verbose: bool) -> Json:
+    if verbose:
+        return {hash_hex(entry.txid): entry_json(pool, entry) for entry in entries}
+    return [hash_hex(entry.txid) for entry in entries]
+
+
+@method(
+    "blockchain",
+    "If txid is in the mempool, returns all in-mempool ancestors.\n",
+    args=_RELATIVE_ARGS,
+    result=_RELATIVES,
+    examples=cli("getmempoolancestors", '"mytxid"') + curl("getmempoolancestors", '"mytxid"'),
+)
+async def getmempoolancestors(ctx: RpcContext, txid: bytes, verbose: bool) -> Json:
+    find_entry(ctx, txid)
+    return _relatives(ctx.mempool, ctx.mempool.ancestors(txid)[1:], verbose)
+
+
+@method(
+    "blockchain",
+    "If txid is in the mempool, returns all in-mempool descendants.\n",
+    args=_RELATIVE_ARGS,
+    result=_RELATIVES,
+    examples=cli("getmempooldescendants", '"mytxid"') + curl("getmempooldescendants", '"mytxid"'),
+)
+async def getmempooldescendants(ctx: RpcContext, txid: bytes, verbose: bool) -> Json:
+    find_entry(ctx, txid)
+    return _relatives(ctx.mempool, ctx.mempool.descendants(txid)[1:], verbose)
+
+
+@method(
+    "blockchain",
+    "Scans the mempool to find transactions spending any of the given outputs\n",
+    args=(
+        Arg(
+            "outputs",
+            ARR,
+            "The transaction outputs that we want to check, and within each, the txid (string) vout "
+            "(numeric).",
+        ),
+    ),
+    result=Result(R.ARR, inner=(Result(R.OBJ, inner=(Result(R.ELISION),)),)),
+    examples=cli("gettxspendingprevout", '"[{\\"txid\\":\\"a08e6907...\\",\\"vout\\":3}]"'),
+)
+async def gettxspendingprevout(ctx: RpcContext, outputs: Json) -> Json:
+    from pybitcoind.chain.primitives.transaction import OutPoint
+
+    from .arguments import check_object
+
+    if not outputs:
+        raise invalid_parameter("Invalid parameter, outputs are missing")
+    rows: list[Json] = []
+    for value in outputs:
+        check_object(value, {"txid": "string", "vout": "number"}, strict=True)
+        txid, vout = parse_hash(value["txid"], "txid"), int(value["vout"])
+        if vout < 0:
+            raise invalid_parameter("Invalid parameter, vout cannot be negative")
+        row: dict[str, Json] = {"txid": value["txid"], "vout": vout}
+        spender = ctx.mempool.spender_of(OutPoint(txid, vout))
+        if spender is not None:
+            row["spendingtxid"] = hash_hex(spender.txid)
+        rows.append(row)
+    return rows
+
+
+# Sending
+
+
+def decode_tx(text: str, witness: bool | None = None) -> Transaction | None:
+    """A transaction from hex, with witness, without, or as it turns out; None if it is none."""
+    try:
+        raw = bytes.fromhex(text)
+    except ValueError:
+        return None
+    for allow_witness in (True, False) if witness is None else (witness,):
+        try:
+            return Transaction.decode(raw, allow_witness=allow_witness)
+        except DecodeError:
+            continue
+    return None
+
+
+_MAX_FEERATE = Arg(
+    "maxfeerate",
+    AMOUNT_TEXT,
+    "Reject transactions whose fee rate is higher than the specified value, expressed in BTC/kvB.\n"
+    "Fee rates larger than 1BTC/kvB are rejected.\nSet to 0 to accept any fee rate.",
+    DEFAULT_MAX_RAW_FEERATE,
+)
+
+
+@method(
+    "rawtransactions",
+    "Submit a raw transaction (serialized, hex-encoded) to the network.\n\n"
+    "The transaction will be sent unconditionally to all currently connected peers, so using\n"
+    "sendrawtransaction for manual rebroadcast will degrade privacy by leaking the transaction's origin, as\n"
+    "nodes will normally not rebroadcast non-wallet transactions already in their mempool.\n"
+    "\nA specific exception, RPC_TRANSACTION_ALREADY_IN_UTXO_SET, may throw if the transaction cannot be "
+    "added to the mempool.\n"
+    "\nRelated RPCs: createrawtransaction, signrawtransactionwithkey\n",
+    args=(
+        Arg("hexstring", HEX_TEXT, "The hex string of the raw transaction"),
+        _MAX_FEERATE,
+        Arg(
+            "maxburnamount",
+            AMOUNT_TEXT,
+            "Reject transactions with provably unspendable outputs (e.g. 'datacarrier' outputs that use the "
+            "OP_RETURN opcode) greater than the specified value, expressed in BTC.\n"
+            "If burning funds through unspendable outputs is desired, increase this value.\n"
+            "This check is based on heuristics and does not guarantee spendability of outputs.\n",
+            "0.00",
+        ),
+    ),
+    result=Result(R.STR_HEX, "", "The transaction hash in hex"),
+    examples=cli("sendrawtransaction", '"signedhex"') + curl("sendrawtransaction", '"signedhex"'),
+)
+async def sendrawtransaction(ctx: RpcContext, hexstring: str, maxfeerate: Json, maxburnamount: Json) -> Json:
+    max_burn = amount_from_value(maxburnamount)
+    tx = decode_tx(hexstring)
+    if tx is None:
+        raise RpcError(
+            RpcCode.DESERIALIZATION_ERROR, "TX decode failed. Make sure the tx has at least one input."
+        )
+    for txout in tx.vout:
+        burns = is_unspendable(txout.script_pubkey) or not has_valid_ops(txout.script_pubkey)
+        if burns and txout.value > max_burn:
+            raise RpcError(
+                RpcCode.TRANSACTION_ERROR,
+                "Unspendable output exceeds maximum configured by user (maxburnamount)",
+            )
+    max_fee = fee_for(feerate_from_value(maxfeerate), tx.vsize)
+    try:
+        await broadcast_transaction(ctx.node, tx, max_fee)
+    except BroadcastError as error:
+        raise RpcError(error.code, str(error)) from None
+    return hash_hex(tx.txid)
+
+
+@method(
+    "rawtransactions",
+    "Returns result of mempool acceptance tests indicating if raw transaction(s) (serialized, hex-encoded) "
+    "would be accepted by mempool.\n"
+    "\nIf multiple transactions are passed in, parents must come before children and package policies apply: "
+    "the transactions cannot conflict with any mempool transactions or each other.\n"
+    "\nIf one transaction fails, other transactions may not be fully validated (the 'allowed' key will be "
+    "blank).\n"
+    f"\nThe maximum number of transactions allowed is {MAX_PACKAGE_COUNT}.\n"
+    "\nThis checks if transactions violate the consensus or policy rules.\n"
+    "\nSee sendrawtransaction call.\n",
+    args=(
+        Arg(
+            "rawtxs",
+            ARR,
+            "An array of hex strings of raw transactions.",
+            inner=(Arg("rawtx", HEX_TEXT, "", OPTIONAL),),
+        ),
+        _MAX_FEERATE,
+    ),
+    result=Result(
+        R.ARR,
+        description="The result of the mempool acceptance test for each raw transaction in the input array.",
+        inner=(
+            Result(
+                R.OBJ,
+                inner=(
+                    Result(R.STR_HEX, "txid", "The transaction hash in hex"),
+                    Result(R.STR_HEX, "wtxid", "The transaction witness hash in hex"),
+                    Result(R.STR, "package-error", "Package validation error, if any", optional=True),
+                    Result(
+                        R.BOOL, "allowed", "Whether this tx would be accepted to the mempool", optional=True
+                    ),
+                    Result(
+                        R.NUM,
+                        "vsize",
+                        "Virtual transaction size (only present when 'allowed' is true)",
+                        optional=True,
+                    ),
+                    Result(
+                        R.OBJ,
+                        "fees",
+                        "Transaction fees (only present if 'allowed' is true)",
+                        (
+                            Result(R.STR_AMOUNT, "base", "transaction fee in BTC"),
+                            Result(R.STR_AMOUNT, "effective-feerate", "the effective feerate in BTC per KvB"),
+                            Result(
+                                R.ARR,
+                                "effective-includes",
+                                "transactions whose fees and vsizes are included in effective-feerate.",
+                                (Result(R.STR_HEX, "", "transaction wtxid in hex"),),
+                            ),
+                        ),
+                        optional=True,
+                    ),
+                    Result(
+                        R.STR,
+                        "reject-reason",
+                        "Rejection reason (only present when 'allowed' is false)",
+                        optional=True,
+                    ),
+                    Result(
+                        R.STR,
+                        "reject-details",
+                        "Rejection details (only present when 'allowed' is false and details exist)",
+                        optional=True,
+                    ),
+                ),
+            ),
+        ),
+    ),
+    examples=cli("testmempoolaccept", "'[\"signedhex\"]'") + curl("testmempoolaccept", '["signedhex"]'),
+    needs_chain=True,
+)
+async def testmempoolaccept(ctx: RpcContext, rawtxs: Json, maxfeerate: Json) -> Json:
+    if not 1 <= len(rawtxs) <= MAX_PACKAGE_COUNT:
+        raise invalid_parameter(f"Array must contain between 1 and {MAX_PACKAGE_COUNT} transactions.")
+    feerate = feerate_from_value(maxfeerate)
+    txs: list[Transaction] = []
+    for value in rawtxs:
+        text = parse_str(value)
+        tx = decode_tx(text)
+        if tx is None:
+            raise RpcError(
+                RpcCode.DESERIALIZATION_ERROR,
+                f"TX decode failed: {text} Make sure the tx has at least one input.",
+            )
+        txs.append(tx)
+    result = await ctx.chain.test_transactions(txs)
+    rows: list[Json] = []
+    stopped = False
+    for tx in txs:
+        row: dict[str, Json] = {"txid": hash_hex(tx.txid), "wtxid": hash_hex(tx.wtxid)}
+        rows.append(row)
+        if result.fault is PackageFault.POLICY:
+            row["package-error"] = str(result)
+        found = result.results.get(tx.wtxid)
+        if stopped or found is None:
+            continue
+        if isinstance(found, TxAccept):
+            max_fee = fee_for(feerate, found.vsize)
+            if max_fee and found.fee > max_fee:
+                row["allowed"], row["reject-reason"] = False, "max-fee-exceeded"
+                stopped = True
+                continue
+            row["allowed"], row["vsize"] = True, found.vsize
+            row["fees"] = {
+                "base": Amount(found.fee),
+                "effective-feerate": Amount(found.effective_feerate),
+                "effective-includes": [hash_hex(wtxid) for wtxid in found.effective_wtxids],
+            }
+        elif isinstance(found, TxInvalid):
+            row["allowed"] = False
+            if found.fault is TxFault.MISSING_INPUTS:
+                row["reject-reason"] = "missing-inputs"
+            else:
+                row["reject-reason"], row["reject-details"] = found.reason, str(found)
+    return rows
