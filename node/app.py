@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pybitcoind.p2p.peer_manager import PeerManager
     from pybitcoind.wallet.manager import WalletManager
 
+    from .rpc.coins import CoinScan
     from .rpc.registry import Registry
     from .rpc.server import RpcServer
 
@@ -100,6 +101,8 @@ class Node:
         self.started_at = clock.monotonic()
         self.stopping = asyncio.Event()
         self.mempool_loaded = False
+        self.coin_scan: CoinScan | None = None
+        """scantxoutset's, of which one runs at a time."""
         self.error: str | None = None
         """Why the node failed, in one line."""
         self._tasks: asyncio.TaskGroup

@@ -178,7 +178,7 @@ async def getblock(ctx: RpcContext, blockhash: bytes, verbosity: int) -> Json:
     undo: BlockUndo | None = None
     if verbosity >= 2 and node.have_undo and node.prev is not None:
         undo = await ctx.chain.read_undo(node)
-    return block_json(block, node, ctx.chain.headers, ctx.params, verbosity, undo)
+    return block_json(block, node, ctx.chain.headers, ctx.params, verbosity, undo.txs if undo else None)
 
 
 @method(
@@ -234,10 +234,10 @@ async def getblockchaininfo(ctx: RpcContext) -> Json:
         "difficulty": difficulty(tip.bits),
         "time": tip.time,
         "mediantime": tip.mtp(),
-        "verificationprogress": Real(chain.verification_progress()),
+        "verificationprogress": Real(chain.progress()),
         "initialblockdownload": chain.is_ibd,
         "chainwork": f"{tip.chainwork:064x}",
-        "size_on_disk": chain.size_on_disk(),
+        "size_on_disk": chain.index.blocks.disk_size(),
         "pruned": False,
     }
     if ctx.params.name == "signet":
@@ -479,7 +479,7 @@ async def waitforblockheight(ctx: RpcContext, height: int, timeout: int) -> Json
 async def getblockfilter(ctx: RpcContext, blockhash: bytes, filtertype: str) -> Json:
     if filtertype != "basic":
         raise RpcError(RpcCode.INVALID_ADDRESS_OR_KEY, "Unknown filtertype")
-    index = ctx.node.filter_index
+    index = ctx.filter_index
     if index is None:
         raise misc_error(f"Index is not enabled for filtertype {filtertype}")
     node = find_block(ctx, blockhash)

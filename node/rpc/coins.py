@@ -153,7 +153,7 @@ async def gettxoutsetinfo(ctx: RpcContext, hash_type: str, hash_or_height: Json,
     if hash_or_height is not None:
         raise invalid_parameter("Querying specific block heights requires coinstatsindex")
     await ctx.chain.flush()
-    stats = await utxo_set_stats(ctx.chain.coin_store, kind, ctx.ports.workers)
+    stats = await utxo_set_stats(ctx.chain.chainstate.store, kind, ctx.ports.workers)
     node = ctx.chain.headers.get(stats.best_block or b"")
     if node is None:
         raise RpcError(RpcCode.INTERNAL_ERROR, "Unable to read UTXO set")
@@ -205,7 +205,8 @@ class CoinScan:
     "    tr(<pubkey>)                         P2TR\n"
     "    rawtr(<pubkey>)                      P2TR with the specified key as output key rather than inner\n"
     "\nIn the above, <pubkey> either refers to a fixed public key in hexadecimal notation, or to an "
-    'xpub/xprv optionally followed by one\nor more path elements separated by "/", and optionally ending in "/*" '
+    "xpub/xprv optionally followed by one\nor more path elements separated by "
+    '"/", and optionally ending in "/*" '
     '(unhardened), or "/*\'" or "/*h" (hardened) to specify all\nunhardened or hardened child keys.\n'
     "In the latter case, a range needs to be specified by below if different from 1000.\n",
     args=(
@@ -300,7 +301,7 @@ async def _scan(ctx: RpcContext, scan: CoinScan, scanobjects: list[Json]) -> Jso
         for script in scan_object_scripts(value, ctx.params, keyring):
             needles.setdefault(script, str(infer_descriptor(script, ctx.params, keyring)))
     await ctx.chain.flush()
-    async with ctx.chain.coin_store.snapshot() as view:
+    async with ctx.chain.chainstate.store.snapshot() as view:
         best = await view.best_block()
         tip = ctx.chain.headers.get(best or b"") or ctx.chain.tip
         async for rows in view.scan():

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from .errors import RpcCode, RpcError, misc_error
 
 if TYPE_CHECKING:
+    from pybitcoind.chain.indexes.block_filters import BlockFilterIndex
+    from pybitcoind.chain.indexes.transactions import TxIndex
     from pybitcoind.chain.manager import ChainManager
     from pybitcoind.chain.mempool.pool import Mempool
     from pybitcoind.chain.params import ChainParams
@@ -65,6 +67,16 @@ class RpcContext:
                 RpcCode.CLIENT_P2P_DISABLED, "Error: Peer-to-peer functionality missing or disabled"
             )
         return self.node.peers
+
+    @property
+    def tx_index(self) -> TxIndex | None:
+        """None without -txindex."""
+        return self.node.indexes.get("txindex")  # type: ignore[return-value]
+
+    @property
+    def filter_index(self) -> BlockFilterIndex | None:
+        """None without -blockfilterindex."""
+        return self.node.indexes.get("basic block filter index")  # type: ignore[return-value]
 
     def deprecated_enabled(self, name: str) -> bool:
         """-deprecatedrpc=name is set."""

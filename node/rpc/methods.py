@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-NAMES = ("control",)
+NAMES = ("control", "blockchain", "coins", "mempool", "rawtransactions", "txoutproof", "util")
 
 
 def modules() -> list[ModuleType]:

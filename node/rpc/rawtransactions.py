@@ -160,7 +160,7 @@ async def find_transaction(
     entry = mempool.get(txid) if mempool is not None else None
     if entry is not None:
         return entry.tx, None
-    index = ctx.node.tx_index
+    index = ctx.tx_index
     if index is not None:
         await ctx.chain.events.drained()
         found = await index.find(txid)
@@ -172,7 +172,7 @@ async def find_transaction(
 def _why_not_found(ctx: RpcContext, where: HeaderNode | None) -> str:
     if where is not None:
         return "No such transaction found in the provided block"
-    index = ctx.node.tx_index
+    index = ctx.tx_index
     if index is None:
         return (
             "No such mempool transaction. Use -txindex or provide a block hash to enable blockchain "
@@ -190,7 +190,7 @@ async def _spent_coins(ctx: RpcContext, tx: Transaction, node: HeaderNode | None
     if node is None or tx.is_coinbase or not node.have_undo:
         return None
     block, undo = await ctx.chain.read_block(node), await ctx.chain.read_undo(node)
-    for other, coins in zip(block.vtx[1:], undo, strict=True):
+    for other, coins in zip(block.vtx[1:], undo.txs, strict=True):
         if other.txid == tx.txid:
             return list(coins)
     return None

@@ -68,11 +68,11 @@ async def _block_of(ctx: RpcContext, txids: list[bytes]) -> HeaderNode:
             coins = [coin for coin in (await ctx.chain.get_coins(outpoints)).values() if coin is not None]
             if coins:
                 return ctx.chain.tip.ancestor(coins[0].height)
-            if ctx.node.tx_index is not None:
+            if ctx.tx_index is not None:
                 break
-    if ctx.node.tx_index is not None:
+    if ctx.tx_index is not None:
         await ctx.chain.events.drained()
-        found = await ctx.node.tx_index.find(txids[0])
+        found = await ctx.tx_index.find(txids[0])
         node = ctx.chain.headers.get(found[0]) if found else None
         if node is not None:
             return node

@@ -145,7 +145,8 @@ async def getdescriptorinfo(ctx: RpcContext, descriptor: str) -> Json:
     "    raw(<hex script>)                                 Outputs whose output script equals the specified "
     "hex-encoded bytes\n"
     "\nIn the above, <pubkey> either refers to a fixed public key in hexadecimal notation, or to an "
-    'xpub/xprv optionally followed by one\nor more path elements separated by "/", where "h" represents a hardened '
+    "xpub/xprv optionally followed by one\nor more path elements separated by "
+    '"/", where "h" represents a hardened '
     "child key.\n",
     args=(
         Arg("descriptor", STR, "The descriptor."),
