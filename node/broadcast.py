@@ -28,8 +28,7 @@ async def broadcast_transaction(node: Node, tx: Transaction, max_fee: int = 0) -
     """
     chain, mempool = node.chain, node.mempool
     if mempool is None:
-        await node.send_transaction(tx)
-        return
+        raise BroadcastError(TRANSACTION_ERROR, "This node has no mempool")
     outpoints = [OutPoint(tx.txid, n) for n in range(len(tx.vout))]
     if any((await chain.get_coins(outpoints)).values()):
         raise BroadcastError(ALREADY_IN_UTXO_SET, "Transaction outputs already in utxo set")

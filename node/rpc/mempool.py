@@ -5,7 +5,7 @@ from __future__ import annotations
 from pybitcoind.chain.consensus.errors import TxFault, TxInvalid
 from pybitcoind.chain.mempool.entry import MempoolEntry
 from pybitcoind.chain.mempool.pool import Mempool
-from pybitcoind.chain.mempool.results import PackageFault, TxAccept
+from pybitcoind.chain.mempool.results import PackageFault, PackageResult, TxAccept
 from pybitcoind.chain.policy.feerate import fee_for
 from pybitcoind.chain.primitives.hashes import hash_hex
 from pybitcoind.chain.primitives.serialize import DecodeError
@@ -464,7 +464,7 @@ async def testmempoolaccept(ctx: RpcContext, rawtxs: Json, maxfeerate: Json) -> 
                 f"TX decode failed: {text} Make sure the tx has at least one input.",
             )
         txs.append(tx)
-    result = await ctx.chain.test_transactions(txs)
+    result = await _test_accept(ctx, txs)
     rows: list[Json] = []
     stopped = False
     for tx in txs:
@@ -494,3 +494,15 @@ async def testmempoolaccept(ctx: RpcContext, rawtxs: Json, maxfeerate: Json) -> 
             else:
                 row["reject-reason"], row["reject-details"] = found.reason, str(found)
     return rows
+
+
+async def _test_accept(ctx: RpcContext, txs: list[Transaction]) -> PackageResult:
+    """One transaction is judged by itself; several by the rules for packages too."""
+    if len(txs) > 1:
+        return await ctx.chain.test_package(txs)
+    result = PackageResult()
+    try:
+        result.results[txs[0].wtxid] = await ctx.chain.accept_transaction(txs[0], test_only=True)
+    except TxInvalid as error:
+        result.results[txs[0].wtxid] = error
+    return result

@@ -9,7 +9,7 @@ from pybitcoind.wallet.hd import KeyStore
 from pybitcoind.wallet.signing import Keyring
 
 from .amounts import Json
-from .arguments import expect_type, parse_descriptor_range
+from .arguments import parse_descriptor_range, parse_str
 from .errors import RpcCode, RpcError, invalid_parameter
 
 DEFAULT_RANGE = 1000
@@ -54,10 +54,9 @@ def scan_object_scripts(value: Json, params: ChainParams, keyring: Keyring) -> l
     if isinstance(value, str):
         text = value
     elif isinstance(value, dict):
-        text = value.get("desc")
-        if text is None:
+        if value.get("desc") is None:
             raise invalid_parameter("Descriptor needs to be provided in scan object")
-        expect_type(text, "string")
+        text = parse_str(value["desc"])
         if value.get("range") is not None:
             low, high = parse_descriptor_range(value["range"])
     else:
