@@ -162,7 +162,12 @@ async def getblockheader(ctx: RpcContext, blockhash: bytes, verbose: bool) -> Js
                 Result(R.NUM, "size", "The block size"),
                 Result(R.NUM, "weight", "The block weight as defined in BIP 141"),
                 Result(R.OBJ, "coinbase_tx", "Coinbase transaction metadata", (Result(R.ELISION),)),
-                Result(R.ARR, "tx", "The transaction ids, or the transactions (verbosity 2 and 3)"),
+                Result(
+                    R.ARR,
+                    "tx",
+                    "The transaction ids, or the transactions (verbosity 2 and 3)",
+                    (Result(R.ANY),),
+                ),
             ),
         ),
     ),
