@@ -125,9 +125,11 @@ class Step:
 
     send: list[Message] = field(default_factory=list)
     log: str = ""
-    """Category net; the caller adds the peer. Empty: nothing worth a line."""
+    """Category net; "{peer}" in it stands for "peer=N". Empty: nothing worth a line."""
     disconnect: str = ""
     """Why to end the connection; the caller adds ", disconnecting peer=N"."""
+    info: bool = False
+    """The reason is logged always, not only with -debug=net."""
     version_received: bool = False
     """This was the peer's version message: features are set, send what must come before verack is back
     (getaddr)."""
@@ -191,22 +193,22 @@ class Handshake:
             return Step()
         if command != "version" and self.state is State.AWAITING_VERSION:
             name = sanitize(command)
-            return Step(log=f'non-version message before version handshake. Message "{name}"')
+            return Step(log=f'non-version message before version handshake. Message "{name}" from {{peer}}')
         handler = self._handlers.get(command)
         if handler is None:
-            return Step(log=f'Unsupported message "{sanitize(command)}" prior to verack')
+            return Step(log=f'Unsupported message "{sanitize(command)}" prior to verack from {{peer}}')
         return handler(payload, now)
 
     def _our_version(self, now: int) -> Version:
         return self.local.message(now, self.remote, self._remote_services)
 
-    def _fail(self, reason: str) -> Step:
+    def _fail(self, reason: str, *, info: bool = False) -> Step:
         self.state = State.FAILED
-        return Step(disconnect=reason)
+        return Step(disconnect=reason, info=info)
 
     def _on_version(self, payload: bytes, now: int) -> Step:
         if self.state is not State.AWAITING_VERSION:
-            return Step(log="redundant version message")
+            return Step(log="redundant version message from {peer}")
         theirs = Version.decode(Reader(payload))
         wanted = self._desirable(theirs.services)
         if self.kind.expects_services and theirs.services & wanted != wanted:
@@ -217,7 +219,7 @@ class Handshake:
         if theirs.version < MIN_PEER_PROTO_VERSION:
             return self._fail(f"peer using obsolete version {theirs.version}")
         if self.inbound and self._is_own_nonce(theirs.nonce):
-            return self._fail(f"connected to self at {self.remote}")
+            return self._fail(f"connected to self at {self.remote}", info=True)
         self.version = theirs
         self.state = State.AWAITING_VERACK
         common = min(theirs.version, PROTOCOL_VERSION)
@@ -237,13 +239,13 @@ class Handshake:
         send.append(Verack())
         log = (
             f"receive version message: {theirs.subver or '<no user agent>'}: version {theirs.version}, "
-            f"blocks={theirs.start_height}, us={theirs.receiver}, txrelay={int(theirs.relay)}"
+            f"blocks={theirs.start_height}, us={theirs.receiver}, txrelay={int(theirs.relay)}, {{peer}}"
         )
         return Step(send=send, log=log, version_received=True)
 
     def _on_verack(self, payload: bytes, now: int) -> Step:
         if self.complete:
-            return Step(log="ignoring redundant verack message")
+            return Step(log="ignoring redundant verack message from {peer}")
         self.state = State.COMPLETE
         return Step(completed=True)
 
@@ -252,9 +254,9 @@ class Handshake:
             return self._fail("wtxidrelay received after verack")
         common = self.features.common_version
         if common < WTXID_RELAY_VERSION:
-            return Step(log=f"ignoring wtxidrelay due to old common version={common}")
+            return Step(log=f"ignoring wtxidrelay due to old common version={common} from {{peer}}")
         if self.features.wtxid_relay:
-            return Step(log="ignoring duplicate wtxidrelay")
+            return Step(log="ignoring duplicate wtxidrelay from {peer}")
         self.features.wtxid_relay = True
         return Step()
 
@@ -265,7 +267,7 @@ class Handshake:
         return Step()
 
     def _on_sendtxrcncl(self, payload: bytes, now: int) -> Step:
-        return Step(log="sendtxrcncl ignored, as our node does not have txreconciliation enabled")
+        return Step(log="sendtxrcncl from {peer} ignored, as our node does not have txreconciliation enabled")
 
     def _on_sendheaders(self, payload: bytes, now: int) -> Step:
         self.features.prefers_headers = True

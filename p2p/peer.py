@@ -218,11 +218,11 @@ class Peer:
 
     def _step(self, step: Step) -> None:
         if step.log:
-            self.debug(step.log + ",")
+            self.context.log.debug("net", step.log.replace("{peer}", f"peer={self.id}"))
         for message in step.send:
             self.send(message)
         if step.disconnect:
-            self.disconnect(step.disconnect)
+            self.disconnect(step.disconnect, info=step.info)
         elif step.version_received:
             self.on_version(self)
         elif step.completed:

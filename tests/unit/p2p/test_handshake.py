@@ -39,7 +39,9 @@ def test_outbound() -> None:
     )
     step = h.receive("version", version(start_height=5, relay=False), NOW)
     assert step.version_received and commands(step.send) == ["wtxidrelay", "sendaddrv2", "verack"]
-    assert step.log == ("receive version message: /them:2/: version 70016, blocks=5, us=[::]:0, txrelay=0")
+    assert step.log == (
+        "receive version message: /them:2/: version 70016, blocks=5, us=[::]:0, txrelay=0, {peer}"
+    )
     assert h.receive("wtxidrelay", b"", NOW) == Step()
     assert h.receive("sendaddrv2", b"", NOW) == Step()
     assert not h.complete and h.receive("verack", b"", NOW).completed and h.complete
@@ -66,7 +68,7 @@ def test_old_peers_are_not_asked_for_what_they_do_not_know(common: int) -> None:
     h = make()
     assert commands(h.receive("version", version(version=common), NOW).send) == ["verack"]
     step = h.receive("wtxidrelay", b"", NOW)
-    assert step.log == f"ignoring wtxidrelay due to old common version={common}"
+    assert step.log == f"ignoring wtxidrelay due to old common version={common} from {{peer}}"
     assert not h.features.wtxid_relay and h.features.common_version == common
 
 
@@ -79,9 +81,10 @@ def test_later_versions_of_the_protocol() -> None:
 def test_version_comes_first() -> None:
     h = make()
     step = h.receive("ping", bytes(8), NOW)
-    assert step == Step(log='non-version message before version handshake. Message "ping"')
+    assert step == Step(log='non-version message before version handshake. Message "ping" from {peer}')
     assert (
-        h.receive("verack", b"", NOW).log == 'non-version message before version handshake. Message "verack"'
+        h.receive("verack", b"", NOW).log
+        == 'non-version message before version handshake. Message "verack" from {peer}'
     )
     assert h.receive("version", version(), NOW).version_received
 
@@ -89,7 +92,7 @@ def test_version_comes_first() -> None:
 def test_messages_before_verack_are_ignored() -> None:
     h = make()
     h.receive("version", version(), NOW)
-    assert h.receive("tx\x1b[", b"junk", NOW).log == 'Unsupported message "tx" prior to verack'
+    assert h.receive("tx\x1b[", b"junk", NOW).log == 'Unsupported message "tx" prior to verack from {peer}'
     assert h.wants("ping")
     h.receive("verack", b"", NOW)
     assert not h.wants("ping") and h.wants("version")
@@ -98,9 +101,9 @@ def test_messages_before_verack_are_ignored() -> None:
 def test_the_second_version_and_verack_are_ignored() -> None:
     h = make()
     h.receive("version", version(), NOW)
-    assert h.receive("version", version(services=0), NOW) == Step(log="redundant version message")
+    assert h.receive("version", version(services=0), NOW) == Step(log="redundant version message from {peer}")
     h.receive("verack", b"", NOW)
-    assert h.receive("verack", b"", NOW) == Step(log="ignoring redundant verack message")
+    assert h.receive("verack", b"", NOW) == Step(log="ignoring redundant verack message from {peer}")
     assert h.features.services == FULL and h.complete
 
 
@@ -118,7 +121,7 @@ def test_wtxidrelay_twice() -> None:
     h = make()
     h.receive("version", version(), NOW)
     h.receive("wtxidrelay", b"", NOW)
-    assert h.receive("wtxidrelay", b"", NOW).log == "ignoring duplicate wtxidrelay"
+    assert h.receive("wtxidrelay", b"", NOW).log == "ignoring duplicate wtxidrelay from {peer}"
 
 
 def test_obsolete_version_even_if_the_rest_is_missing() -> None:
