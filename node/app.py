@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pybitcoind.p2p.peer_manager import PeerManager
     from pybitcoind.wallet.manager import WalletManager
 
+    from .intake import Intake
     from .rpc.coins import CoinScan
     from .rpc.registry import Registry
     from .rpc.server import RpcServer
@@ -69,6 +70,7 @@ class Node:
 
     chain: ChainManager
     events: EventBus
+    intake: Intake
     registry: Registry
 
     def __init__(
@@ -100,11 +102,11 @@ class Node:
         self.rpc: RpcServer | None = None
         self.started_at = clock.monotonic()
         self.stopping = asyncio.Event()
-        self.mempool_loaded = False
         self.coin_scan: CoinScan | None = None
         """scantxoutset's, of which one runs at a time."""
         self.error: str | None = None
         """Why the node failed, in one line."""
+        self.storage_failed = False
         self._tasks: asyncio.TaskGroup
         self._role = (role or _role_of(self.role))(self)
 
@@ -139,6 +141,7 @@ class Node:
     def fail(self, error: BaseException | str) -> None:
         """A part failed: notes why and stops the node in order. The first failure counts."""
         if self.error is None:
+            self.storage_failed = isinstance(error, StorageError)
             known = isinstance(error, (str, StorageError, ConfigError))
             self.error = str(error) if known else _one_line(error)
             self.debug_log.error(f"A fatal internal error occurred: {self.error}")
@@ -226,7 +229,7 @@ class Node:
         """ports.json: where this node listens, for who gave -port=0 or -rpcport=0."""
         ports = {
             "rpc": self.rpc.port if self.rpc else None,
-            "p2p": self.peers.listen_port if self.peers else None,
+            "p2p": self.peers.endpoints[0][1] if self.peers and self.peers.endpoints else None,
             "pid": os.getpid(),
         }
         temporary = self.ports_file.with_suffix(".tmp")

@@ -67,6 +67,7 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
             "<type>",
             "Maintain an index of compact filters by block: 0, 1 or basic (default: 0)",
         ),
+        ("blocknotify", "<cmd>", "Run this command when the best block changes; %s is its hash"),
         ("blocksonly", "", "Reject transactions from network peers (default: 0)"),
         ("coinstatsindex", "", "Maintain coin statistics used by gettxoutsetinfo (default: 0)"),
         ("conf", "<file>", "Configuration file, relative to the data directory (default: bitcoin.conf)"),
@@ -103,6 +104,7 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
         ("connect", "<ip>", "Connect to these nodes only; -noconnect: to none"),
         ("dns", "", "Look up names for -addnode, -seednode and -connect (default: 1)"),
         ("dnsseed", "", "Ask DNS for addresses of peers if low on them (default: 1 unless -connect)"),
+        ("externalip", "<ip>", "An address of ours, told to others; may be given more than once"),
         ("fixedseeds", "", "Use built-in addresses if DNS gives none (default: 1)"),
         ("listen", "", "Accept connections from outside (default: 1 if no -proxy, -connect)"),
         ("maxconnections", "<n>", "Maintain at most <n> automatic connections (default: 125)"),
@@ -110,9 +112,12 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
         ("maxsendbuffer", "<n>", "Send buffer of a connection, <n>*1000 bytes (default: 1000)"),
         ("networkactive", "", "Enable all network activity (default: 1)"),
         ("peerblockfilters", "", "Serve compact block filters to peers, BIP 157 (default: 0)"),
+        ("peerbloomfilters", "", "Serve blocks and transactions with bloom filters (default: 0)"),
         ("peertimeout", "<n>", "Seconds before a silent peer may be dropped (default: 60)"),
         ("port", "<port>", "Listen on this port (0: a free one)"),
         ("seednode", "<ip>", "Connect once to this node to learn addresses"),
+        ("whitebind", "<[permissions@]addr>", "Listen here, with permissions for who comes"),
+        ("whitelist", "<[permissions@]network>", "Permissions for peers from this network"),
         ("timeout", "<n>", "Milliseconds for a connection to be made (default: 5000)"),
     ),
     Category.WALLET: (
@@ -186,6 +191,8 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
             "Feerate in BTC/kvB that a replacement must add (default: 0.000001)",
         ),
         ("minrelaytxfee", "<amt>", "Lower feerates in BTC/kvB are not relayed (default: 0.000001)"),
+        ("whitelistforcerelay", "", "Whitelisted peers get forcerelay by default (default: 0)"),
+        ("whitelistrelay", "", "Whitelisted peers get relay by default (default: 1)"),
         ("permitbaremultisig", "", "Relay multisig outputs without P2SH (default: 1)"),
     ),
     Category.MINING: (
@@ -225,14 +232,14 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
 }
 
 NO_EFFECT_YET: dict[Category, str] = {
-    Category.OPTIONS: "alertnotify=<cmd> blocknotify=<cmd> blockreconstructionextratxn=<n> blocksdir=<dir> "
+    Category.OPTIONS: "alertnotify=<cmd> blockreconstructionextratxn=<n> blocksdir=<dir> "
     "blocksxor "
     "dbbatchsize persistmempoolv1 txospenderindex",
-    Category.CONNECTION: "asmap=<file> cjdnsreachable discover externalip=<ip> forcednsseed "
+    Category.CONNECTION: "asmap=<file> cjdnsreachable discover forcednsseed "
     "i2pacceptincoming "
     "i2psam=<ip:port> listenonion maxuploadtarget=<n> natpmp onion=<ip:port|path> onlynet=<net> "
-    "peerbloomfilters proxy=<ip>[:<port>] proxyrandomize torcontrol=<ip>:<port> torpassword=<pass> "
-    "txreconciliation v2transport whitebind=<addr> whitelist=<network>",
+    "proxy=<ip>[:<port>] proxyrandomize torcontrol=<ip>:<port> torpassword=<pass> "
+    "txreconciliation v2transport",
     Category.WALLET: "avoidpartialspends consolidatefeerate=<amt> discardfee=<amt> maxapsfee=<n> "
     "mintxfee=<amt> "
     "signer=<cmd> spendzeroconfchange txconfirmtarget=<n> walletbroadcast walletdir=<dir> walletnotify=<cmd> "
@@ -246,7 +253,7 @@ NO_EFFECT_YET: dict[Category, str] = {
     "checkmempool=<n> "
     "limitancestorcount=<n> limitclustercount=<n> limitclustersize=<n> limitdescendantcount=<n> logratelimit "
     "maxsigcachesize=<n> maxtxfee=<amt> printpriority",
-    Category.RELAY: "privatebroadcast whitelistforcerelay whitelistrelay",
+    Category.RELAY: "privatebroadcast",
     Category.RPC: "rest rpcthreads=<n>",
     Category.HIDDEN: "checkpoints choosedatadir dbcrashratio forcecompactdb lang limitancestorsize "
     "limitdescendantsize min resetguisettings splash uiplatform",

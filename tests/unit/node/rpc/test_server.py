@@ -310,6 +310,7 @@ async def test_requests_that_are_too_large(server: Server) -> None:
         f"Content-Length: {0x02000000 + 1}\r\n\r\n".encode()
     )
     assert (await client.answer()).status == 413
+    assert await client.closed()
     body = b'{"method": "echo", "params": ["' + b"0" * (0x02000000 - 34) + b'"]}'
     assert (await ask(server, body)).status == 200
 

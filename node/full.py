@@ -1,0 +1,162 @@
+"""The full node: chain, mempool, indexes, peers and wallets, started and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+from pybitcoind.chain.events import Event, EventBus, TipChanged
+from pybitcoind.chain.indexes.base import Index
+from pybitcoind.chain.indexes.block_filters import BlockFilterIndex
+from pybitcoind.chain.indexes.transactions import TxIndex
+from pybitcoind.chain.manager import ChainManager, ChainOptions
+from pybitcoind.chain.mempool.pool import Mempool
+from pybitcoind.chain.owner import OwnerStopped
+from pybitcoind.chain.verify_chain import VerifyResult
+
+from .checks import filter_index_wanted
+from .config import ConfigError
+from .intake import Intake
+from .notify import run_command
+from .peer_side import PeerSide
+from .policy_options import policy_settings
+
+if TYPE_CHECKING:
+    from .app import Node
+
+MIN_DB_CACHE_MIB = 4
+
+
+class FullNode:
+    """`Role` of a full node; the miner builds on it."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.intake: Intake
+        self._owner: asyncio.Task[None] | None = None
+        self._import: asyncio.Task[None] | None = None
+        self._subscribers: list[asyncio.Task[None]] = []
+        self._filter_index: BlockFilterIndex | None = None
+        self._peer_side = PeerSide(node)
+        self._mempool_file = node.net_dir / "mempool.dat"
+        self._keep_mempool = node.config.flag("persistmempool", True)
+
+    async def open(self, resources: AsyncExitStack) -> None:
+        node, config = self.node, self.node.config
+        node.status("Loading block index…")
+        node.events = EventBus()
+        node.chain = await ChainManager.open(node.ports, node.params, self._chain_options(), node.events)
+        node.chain.activation.on_stop_height = node.request_stop
+        try:
+            pool = Mempool(
+                policy_settings(config, node.params), node.ports.clock, node.ports.log, node.events
+            )
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        node.mempool = pool
+        self.intake = node.intake = Intake(node.chain, pool)
+        for name, index in self._wanted_indexes():
+            node.indexes[name] = index
+            await index.open()
+        if config.values("blocknotify"):
+            self._subscribe("blocknotify", self._notify_of_block)
+        self._owner = node.spawn("owner", node.chain.run_owner())
+        await self._verify()
+        await self._peer_side.open(self.intake, self._filter_index)
+
+    def _chain_options(self) -> ChainOptions:
+        config = self.node.config
+        return ChainOptions(
+            db_cache=max(config.number("dbcache", 450), MIN_DB_CACHE_MIB) << 20,
+            max_tip_age=config.number("maxtipage", 24 * 60 * 60),
+            stop_at_height=config.number("stopatheight"),
+            reindex=config.flag("reindex"),
+            reindex_chainstate=config.flag("reindex-chainstate"),
+        )
+
+    def _wanted_indexes(self) -> Iterator[tuple[str, Index]]:
+        node = self.node
+        parts = (node.chain, node.events, node.ports, node.params)
+        if node.config.flag("txindex"):
+            yield TxIndex.NAME, TxIndex(*parts)
+        if filter_index_wanted(node.config):
+            self._filter_index = BlockFilterIndex(*parts)
+            yield BlockFilterIndex.NAME, self._filter_index
+
+    async def _verify(self) -> None:
+        """Looks through the last blocks (-checkblocks, -checklevel)."""
+        node, config = self.node, self.node.config
+        node.status("Verifying blocks…")
+        result = await node.chain.verify_chain(
+            config.number("checklevel", 3), config.number("checkblocks", 6)
+        )
+        if result is VerifyResult.CORRUPTED:
+            raise ConfigError(
+                "Corrupted block database detected. Please restart with -reindex or -reindex-chainstate to "
+                "recover."
+            )
+        node.debug_log.info("Block index and chainstate loaded")
+
+    async def start(self) -> None:
+        node = self.node
+        tip = node.chain.tip
+        node.debug_log.info(f"block tree size = {len(node.chain.headers)}")
+        node.debug_log.info(f"nBestHeight = {tip.height}")
+        self._import = node.spawn("import", self._import_and_load())
+        await self._peer_side.start()
+
+    async def _import_and_load(self) -> None:
+        """What goes on after the start: -loadblock, the indexes' catching up, mempool.dat."""
+        node = self.node
+        try:
+            for path in node.config.values("loadblock"):
+                await node.chain.load_external(path)
+            if node.config.flag("stopafterblockimport"):
+                node.debug_log.info("Stopping after block import")
+                node.request_stop()
+                return
+            for name, index in node.indexes.items():
+                self._subscribers.append(node.spawn(name, index.run()))
+            await self.intake.load(self._mempool_file if self._keep_mempool else None)
+        except OwnerStopped:
+            pass  # the node stops
+
+    async def stop(self) -> None:
+        """Peers; the owner drains; mempool.dat; subscribers drain; flush and databases."""
+        node = self.node
+        if self._import is not None:
+            self._import.cancel()
+            await asyncio.wait((self._import,))
+        await self._peer_side.stop()
+        if not hasattr(node, "chain"):
+            return
+        node.chain.stop_owner()
+        if self._owner is not None:
+            await asyncio.wait((self._owner,))
+        if node.mempool is not None and node.mempool.loaded and self._keep_mempool:
+            await self.intake.dump(self._mempool_file)
+        for index in node.indexes.values():
+            index.stop()
+        node.events.finish()
+        if self._subscribers:
+            await asyncio.wait(self._subscribers)
+        for index in node.indexes.values():
+            await index.close()
+        if node.storage_failed:
+            await node.chain.abandon()
+        else:
+            await node.chain.close()
+
+    # Notifications
+
+    def _subscribe(self, name: str, handler: object) -> None:
+        subscription = self.node.events.subscribe(name, handler)  # type: ignore[arg-type]
+        self._subscribers.append(self.node.spawn(name, subscription.run()))
+
+    async def _notify_of_block(self, event: Event) -> None:
+        if isinstance(event, TipChanged) and not event.ibd:
+            for command in self.node.config.values("blocknotify"):
+                command = command.replace("%s", event.tip.hash[::-1].hex())
+                self.node.spawn("blocknotify", run_command(command, self.node.debug_log))
