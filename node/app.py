@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from pybitcoind.p2p.peer_manager import PeerManager
     from pybitcoind.wallet.manager import WalletManager
 
-    from .intake import Intake
     from .rpc.coins import CoinScan
     from .rpc.registry import Registry
     from .rpc.server import RpcServer
@@ -70,7 +69,6 @@ class Node:
 
     chain: ChainManager
     events: EventBus
-    intake: Intake
     registry: Registry
 
     def __init__(

@@ -12,13 +12,14 @@ from pybitcoind.chain.indexes.base import Index
 from pybitcoind.chain.indexes.block_filters import BlockFilterIndex
 from pybitcoind.chain.indexes.transactions import TxIndex
 from pybitcoind.chain.manager import ChainManager, ChainOptions
+from pybitcoind.chain.mempool import persistence
+from pybitcoind.chain.mempool.acceptance import Acceptance
 from pybitcoind.chain.mempool.pool import Mempool
 from pybitcoind.chain.owner import OwnerStopped
 from pybitcoind.chain.verify_chain import VerifyResult
 
 from .checks import filter_index_wanted
 from .config import ConfigError
-from .intake import Intake
 from .notify import run_command
 from .peer_side import PeerSide
 from .policy_options import policy_settings
@@ -34,7 +35,7 @@ class FullNode:
 
     def __init__(self, node: Node) -> None:
         self.node = node
-        self.intake: Intake
+        self._acceptance: Acceptance
         self._owner: asyncio.Task[None] | None = None
         self._import: asyncio.Task[None] | None = None
         self._subscribers: list[asyncio.Task[None]] = []
@@ -56,7 +57,7 @@ class FullNode:
         except ValueError as error:
             raise ConfigError(str(error)) from None
         node.mempool = pool
-        self.intake = node.intake = Intake(node.chain, pool)
+        self._acceptance = node.chain.attach_mempool(pool)
         for name, index in self._wanted_indexes():
             node.indexes[name] = index
             await index.open()
@@ -64,7 +65,7 @@ class FullNode:
             self._subscribe("blocknotify", self._notify_of_block)
         self._owner = node.spawn("owner", node.chain.run_owner())
         await self._verify()
-        await self._peer_side.open(self.intake, self._filter_index)
+        await self._peer_side.open(self._filter_index)
 
     def _chain_options(self) -> ChainOptions:
         config = self.node.config
@@ -119,9 +120,21 @@ class FullNode:
                 return
             for name, index in node.indexes.items():
                 self._subscribers.append(node.spawn(name, index.run()))
-            await self.intake.load(self._mempool_file if self._keep_mempool else None)
+            await self._load_mempool()
         except OwnerStopped:
             pass  # the node stops
+
+    async def _load_mempool(self) -> None:
+        chain, pool = self.node.chain, self._acceptance.pool
+        if self._keep_mempool:
+
+            async def load() -> None:
+                await persistence.load(
+                    self._acceptance, self._mempool_file, interrupted=lambda: chain.owner.stopping
+                )
+
+            await chain.submit(load)
+        pool.loaded = not chain.owner.stopping
 
     async def stop(self) -> None:
         """Peers; the owner drains; mempool.dat; subscribers drain; flush and databases."""
@@ -136,7 +149,7 @@ class FullNode:
         if self._owner is not None:
             await asyncio.wait((self._owner,))
         if node.mempool is not None and node.mempool.loaded and self._keep_mempool:
-            await self.intake.dump(self._mempool_file)
+            await persistence.dump(self._acceptance, self._mempool_file)
         for index in node.indexes.values():
             index.stop()
         node.events.finish()

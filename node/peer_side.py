@@ -17,7 +17,6 @@ from .peer_options import p2p_options
 
 if TYPE_CHECKING:
     from .app import Node
-    from .intake import Intake
 
 SAVE_INTERVAL = 15 * 60
 """Seconds between writings of addresses and bans, as in Core."""
@@ -32,8 +31,8 @@ class PeerSide:
         self._run: asyncio.Task[None] | None = None
         self._saver: asyncio.Task[None] | None = None
 
-    async def open(self, intake: Intake | None = None, filter_index: FilterIndex | None = None) -> None:
-        """intake: how transactions of peers get into the mempool; None for the SPV role."""
+    async def open(self, filter_index: FilterIndex | None = None) -> None:
+        """filter_index: serves compact filters. Without a mempool peers' transactions are not taken (SPV)."""
         node, ports = self._node, self._node.ports
         options = p2p_options(node.config, node.params)
         node.status("Loading P2P addresses…")
@@ -51,8 +50,8 @@ class PeerSide:
             address_book=book,
             ban_list=bans,
             filter_index=filter_index,
-            mempool=intake.pool if intake else None,
-            intake=intake,
+            mempool=node.mempool,
+            intake=node.chain if node.mempool is not None else None,
         )
 
     async def start(self) -> None:
