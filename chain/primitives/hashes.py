@@ -50,10 +50,12 @@ def hash_from_hex(text: str) -> bytes:
 
 
 try:  # OpenSSL 3 keeps RIPEMD-160 in its legacy provider, which some builds leave out
-    hashlib.new("ripemd160", b"", usedforsecurity=False)
+    _ripemd160 = hashlib.new("ripemd160", b"", usedforsecurity=False)
 
     def ripemd160(data: bytes) -> bytes:
-        return hashlib.new("ripemd160", data, usedforsecurity=False).digest()
+        hasher = _ripemd160.copy()  # half the time of looking the algorithm up again
+        hasher.update(data)
+        return hasher.digest()
 
 except ValueError:  # pragma: no cover - depends on the machine's OpenSSL
     from .ripemd160 import ripemd160
