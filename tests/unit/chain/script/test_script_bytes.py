@@ -27,6 +27,7 @@ from pybitcoind.chain.script.script import (
     to_asm,
 )
 from pybitcoind.chain.script.solver import multisig_script, solve
+from pybitcoind.chain.script.verify import count_witness_sigops
 
 KEY = bytes.fromhex("02" + "11" * 32)
 LONG_KEY = bytes.fromhex("04" + "22" * 64)
@@ -196,3 +197,21 @@ def test_names() -> None:
     ]
     assert len(flag_names(STANDARD_FLAGS)) == 20 and ScriptFlags.SIGPUSHONLY not in STANDARD_FLAGS
     assert len(ScriptError) == 54
+
+
+def test_witness_sigops() -> None:
+    """BIP 141: one for a key hash, the count of its script for a script hash, none for taproot."""
+    script = multisig_script(1, [KEY, LONG_KEY]) + b"\xac"
+    flags = ScriptFlags.P2SH | ScriptFlags.WITNESS
+    key_hash, script_hash = b"\x00\x14" + bytes(20), b"\x00\x20" + bytes(32)
+    assert count_witness_sigops(b"", key_hash, [], flags) == 1
+    assert count_witness_sigops(b"", key_hash, [], ScriptFlags.P2SH) == 0
+    assert count_witness_sigops(b"", script_hash, [b"", script], flags) == 3
+    assert count_witness_sigops(b"", script_hash, [], flags) == 0
+    assert count_witness_sigops(b"", b"\x51" + script_hash[1:], [b"", script], flags) == 0
+    p2sh = b"\xa9\x14" + bytes(20) + b"\x87"
+    assert count_witness_sigops(push_data(script_hash), p2sh, [b"", script], flags) == 3
+    assert count_witness_sigops(b"\x00" + push_data(key_hash), p2sh, [], flags) == 1
+    assert count_witness_sigops(b"\x61" + push_data(key_hash), p2sh, [], flags) == 0
+    assert count_witness_sigops(push_data(key_hash)[:-1], p2sh, [], flags) == 0
+    assert count_witness_sigops(b"", p2sh, [script], flags) == 0

@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+"""What a signature check costs: each common form, with templates and without, on one thread and on several.
+
+Reads data/regtest-signatures.dat of the test data: PYBITCOIND_TEST_DATA, or shared beside the checkout.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from pybitcoind.chain.primitives.block import Block
+from pybitcoind.chain.primitives.transaction import OutPoint, TxOut
+from pybitcoind.chain.script.flags import MANDATORY_FLAGS
+from pybitcoind.chain.script.sighash import TxDigests
+from pybitcoind.chain.script.solver import solve
+from pybitcoind.chain.script.verify import CheckRun, split_checks, verify_run
+
+
+def load(path: Path) -> list[TxDigests]:
+    """The transactions of the chain, with what they spend."""
+    raw, pos = path.read_bytes(), 0
+    coins: dict[OutPoint, TxOut] = {}
+    found = []
+    while pos < len(raw):
+        (size,) = struct.unpack_from("<I", raw, pos + 4)
+        block = Block.decode(raw[pos + 8 : pos + 8 + size])
+        pos += 8 + size
+        for tx in block.vtx:
+            if not tx.is_coinbase:
+                found.append(TxDigests(tx, [coins.pop(txin.prevout) for txin in tx.vin]))
+            coins.update((OutPoint(tx.txid, n), output) for n, output in enumerate(tx.vout))
+    return found
+
+
+def microseconds(work: Callable[[], object], count: int) -> float:
+    begin = time.perf_counter()
+    work()
+    return (time.perf_counter() - begin) / count * 1e6
+
+
+def main() -> None:
+    root = Path(os.environ.get("PYBITCOIND_TEST_DATA", Path(__file__).parents[3] / "shared"))
+    all_digests = load(root / "data/regtest-signatures.dat")
+    by_form: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for n, digests in enumerate(all_digests):
+        assert digests.spent is not None
+        for index, output in enumerate(digests.spent):
+            by_form[solve(output[1])[0]].append((n, index))
+    total = sum(map(len, by_form.values()))
+
+    def fresh() -> list[TxDigests]:
+        return [TxDigests(digests.tx, digests.spent) for digests in all_digests]
+
+    def check(runs: list[CheckRun], enabled: bool = True) -> None:
+        if verify_run(runs, MANDATORY_FLAGS, templates_enabled=enabled):
+            sys.exit("a check failed")
+
+    print(f"{total} inputs, microseconds each, digests of the transactions included")
+    for form, places in by_form.items():
+        costs = []
+        for enabled in (True, False):
+            made = fresh()
+            runs = [CheckRun(made[n], index, index + 1) for n, index in places]
+            costs.append(microseconds(lambda runs=runs, enabled=enabled: check(runs, enabled), len(runs)))
+        print(f"{form:22} {len(places):6} template {costs[0]:6.1f}  interpreter {costs[1]:6.1f}")
+    for threads in sorted({1, 2, os.cpu_count() or 1}):
+        with ThreadPoolExecutor(threads) as pool:
+            parts = split_checks(fresh(), 8 * threads)
+            cost = microseconds(lambda parts=parts, pool=pool: list(pool.map(check, parts)), total)
+        print(f"all on {threads} thread{'s' * (threads > 1)}: {cost:.1f}")
+
+
+if __name__ == "__main__":
+    main()
