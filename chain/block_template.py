@@ -6,8 +6,6 @@ create_template calls `assemble` on the owner task.
 
 from __future__ import annotations
 
-import hashlib
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +19,7 @@ from .consensus.witness_commitment import generate_commitment, witness_commitmen
 from .mempool.clusters import Chunk
 from .mempool.entry import MempoolEntry
 from .mempool.pool import Mempool
+from .nonce_search import grind
 from .params import ChainParams
 from .policy.settings import PolicySettings
 from .primitives.block import Block, BlockHeader
@@ -34,7 +33,6 @@ MIN_RESERVED_WEIGHT = 2_000
 MAX_FAILURES, NEARLY_FULL = 1000, 4000
 """After so many chunks in a row that do not fit, a block with less weight than this left is full."""
 SEQUENCE_NOT_FINAL = 0xFFFFFFFE
-MAX_NONCE = 0xFFFFFFFF
 _OP_0 = b"\x00"
 
 
@@ -214,24 +212,6 @@ def with_nonce(block: Block, nonce: int) -> Block:
     old = block.header
     header = BlockHeader(old.version, old.prev_hash, old.merkle_root, old.time, old.bits, nonce)
     return Block(header, block.vtx)
-
-
-def grind(header: bytes, target: int, start_nonce: int = 0, limit: int = MAX_NONCE) -> tuple[int | None, int]:
-    """Looks for a nonce from start_nonce on: (nonce or None, hashes tried in vain).
-
-    header: its 80 bytes, of which the last 4 are replaced. At most limit hashes; never nonce 0xffffffff,
-    which Core's search takes for its end.
-    """
-    sha256 = hashlib.sha256
-    middle = sha256(header[:76])  # the state after the part that stays
-    copy, pack, as_int = middle.copy, struct.Struct("<I").pack, int.from_bytes
-    end = min(start_nonce + limit, MAX_NONCE)
-    for nonce in range(start_nonce, end):
-        state = copy()
-        state.update(pack(nonce))
-        if as_int(sha256(state.digest()).digest(), "little") <= target:
-            return nonce, nonce - start_nonce
-    return None, max(end - start_nonce, 0)
 
 
 def solve(block: Block, max_tries: int) -> tuple[Block | None, int]:

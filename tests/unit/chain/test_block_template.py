@@ -8,7 +8,6 @@ from still_ports import KeptLog, StillClock
 
 from pybitcoind.chain.block_template import (
     assemble,
-    grind,
     solve,
     update_time,
     with_transactions,
@@ -18,6 +17,7 @@ from pybitcoind.chain.consensus.errors import BlockInvalid
 from pybitcoind.chain.events import EventBus
 from pybitcoind.chain.mempool.entry import MempoolEntry
 from pybitcoind.chain.mempool.pool import Mempool
+from pybitcoind.chain.nonce_search import grind
 from pybitcoind.chain.policy.settings import PolicySettings
 from pybitcoind.chain.primitives.hashes import sha256d
 from pybitcoind.chain.primitives.transaction import OutPoint, Transaction
