@@ -9,10 +9,10 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from core_daemon import Core
 from mini_wallet import Utxo, outputs_of
+from ports import make_ports
 from refused_transactions import REFUSED, Stage
-from still_ports import KeptLog, StillClock, still_ports
-from test_consensus_tokens import Core
 
 from pybitcoind.chain.block_template import assemble, solve, with_transactions
 from pybitcoind.chain.events import EventBus
@@ -46,9 +46,9 @@ def send(core: Core, *txs: Transaction) -> None:
 
 
 def own_pool(stage: Stage) -> tuple[Mempool, Acceptance]:
-    clock, log = StillClock(stage.chain.tip.time + 60), KeptLog()
-    pool = Mempool(PolicySettings(), clock, log, EventBus())
-    return pool, Acceptance(pool, stage.chain, stage.chain.params, still_ports(clock, log))
+    ports = make_ports(now=stage.chain.tip.time + 60)
+    pool = Mempool(PolicySettings(), ports.clock, ports.log, EventBus())
+    return pool, Acceptance(pool, stage.chain, stage.chain.params, ports)
 
 
 def test_refusals(core: Core, stage: Stage) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from mini_wallet import Kind, MemoryChain, MiniWallet, Utxo, mine
-from still_ports import KeptLog, StillClock
+from ports import ListLog, TestClock
 
 from pybitcoind.chain.block_template import (
     assemble,
@@ -26,7 +26,7 @@ SCRIPT = b"\x51"
 
 
 def made_pool(settings: PolicySettings | None = None) -> Mempool:
-    return Mempool(settings or PolicySettings(), StillClock(), KeptLog(), EventBus())
+    return Mempool(settings or PolicySettings(), TestClock(1_700_000_000), ListLog(), EventBus())
 
 
 def put(pool: Mempool, tx: Transaction, fee: int, sigops: int = 0) -> Transaction:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 from mini_wallet import MemoryChain, MiniWallet, mine
-from still_ports import KeptLog, still_ports
+from ports import ListLog, make_ports
 
 from pybitcoind.chain.block_template import BlockTemplate, assemble, update_time, with_nonce
 from pybitcoind.chain.consensus.blocks import check_block
@@ -33,8 +33,8 @@ SCRIPT = b"\x51\x20" + bytes(32)
 IMPOSSIBLE, EASY = 1, 1 << 255
 
 
-def real_ports(log: KeptLog | None = None) -> Ports:
-    return replace(still_ports(log=log), clock=SystemClock(), random=SystemRandom())
+def real_ports() -> Ports:
+    return replace(make_ports(), clock=SystemClock(), random=SystemRandom())
 
 
 @dataclass
@@ -189,8 +189,8 @@ async def test_what_is_better() -> None:
 
 
 async def test_worker_searches_and_starts_again() -> None:
-    log = KeptLog()
-    worker = Worker(real_ports(log))
+    ports = real_ports()
+    worker = Worker(ports)
     header = update_time(MemoryChain().params.genesis.header, MemoryChain().tip, MemoryChain().params, 0).raw
     try:
         target = 1 << 243
@@ -207,7 +207,8 @@ async def test_worker_searches_and_starts_again() -> None:
         os.kill(pid, signal.SIGKILL)
         assert await worker.search(header, EASY) is not None
         assert worker.pid != pid
-        assert any("mining worker ended with code -9" in line for line in log.lines)
+        assert isinstance(ports.log, ListLog)
+        assert ports.log.find("mining worker ended with code -9")
     finally:
         await worker.close()
 

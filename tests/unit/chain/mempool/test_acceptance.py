@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 from mini_wallet import UNCONFIRMED, MemoryChain, MiniWallet, Utxo, outputs_of
+from ports import ListLog, TestClock, make_ports
 from refused_transactions import MULTISIG_1_OF_1, PAY_TO_ANCHOR, REFUSED, Refused, Stage
-from still_ports import START, KeptLog, StillClock, still_ports
 
 from pybitcoind.chain.consensus.errors import TxFault, TxInvalid
 from pybitcoind.chain.events import Event, EventBus, RemovalReason, TxAdded, TxRemoved
@@ -18,6 +18,8 @@ from pybitcoind.chain.policy.settings import PolicySettings
 from pybitcoind.chain.primitives.block import Block
 from pybitcoind.chain.primitives.hashes import ZERO_HASH
 from pybitcoind.chain.primitives.transaction import OutPoint, Transaction, TxIn, TxOut
+
+START = 1_700_000_000
 
 
 class KeptEvents(EventBus):
@@ -46,15 +48,14 @@ class Rig:
 
     chain: MemoryChain
     settings: PolicySettings = field(default_factory=PolicySettings)
-    clock: StillClock = field(default_factory=StillClock)
-    log: KeptLog = field(default_factory=KeptLog)
     events: KeptEvents = field(default_factory=KeptEvents)
 
     def __post_init__(self) -> None:
+        ports = make_ports(now=START)
+        assert isinstance(ports.clock, TestClock) and isinstance(ports.log, ListLog)
+        self.clock, self.log = ports.clock, ports.log
         self.pool = Mempool(self.settings, self.clock, self.log, self.events)
-        self.acceptance = Acceptance(
-            self.pool, self.chain, self.chain.params, still_ports(self.clock, self.log)
-        )
+        self.acceptance = Acceptance(self.pool, self.chain, self.chain.params, ports)
 
     async def accept(self, *txs: Transaction) -> None:
         for tx in txs:
@@ -299,12 +300,12 @@ async def test_the_minimum_decays_after_a_block(stage: Stage) -> None:
     await filled(rig, stage, 5, least=3_000)
     rig.pool.trim(rig.pool.usage - 1)
     high = rig.pool.min_feerate()
-    rig.clock.now += 3600 * 12
+    rig.clock.mock_time += 3600 * 12
     assert rig.pool.min_feerate() == high, "no block yet"
     rig.pool.block_connected(stage.chain.blocks[-1])
-    rig.clock.now += 3600 * 3  # a nearly empty pool: four times as fast
+    rig.clock.mock_time += 3600 * 3  # a nearly empty pool: four times as fast
     assert rig.pool.min_feerate() == pytest.approx(high / 2, abs=1)
-    rig.clock.now += 3600 * 24
+    rig.clock.mock_time += 3600 * 24
     assert rig.pool.min_feerate() == 0
 
 
@@ -322,7 +323,7 @@ async def test_expiry(stage: Stage, rig: Rig) -> None:
     old = stage.pay()
     child = stage.child(old)
     await rig.accept(old)
-    rig.clock.now += 336 * 3600 + 1
+    rig.clock.mock_time += 336 * 3600 + 1
     assert (await rig.refused(child)).reason == "mempool full", "it goes with its parent"
     assert len(rig.pool) == 0
     young = stage.pay()

@@ -8,14 +8,16 @@ from pathlib import Path
 import msgpack
 import pytest
 from mini_wallet import outputs_of
+from ports import ListLog, make_ports
 from refused_transactions import Stage
-from still_ports import START, KeptLog, StillClock, still_ports
 
 from pybitcoind.chain.events import EventBus
 from pybitcoind.chain.mempool.acceptance import Acceptance
 from pybitcoind.chain.mempool.persistence import dump, load
 from pybitcoind.chain.mempool.pool import Mempool
 from pybitcoind.chain.policy.settings import PolicySettings
+
+START = 1_700_000_000
 
 
 @pytest.fixture(scope="module")
@@ -24,14 +26,14 @@ def stage() -> Stage:
 
 
 def acceptance_on(stage: Stage, now: int = START) -> Acceptance:
-    clock, log = StillClock(now), KeptLog()
-    pool = Mempool(PolicySettings(), clock, log, EventBus())
-    return Acceptance(pool, stage.chain, stage.chain.params, still_ports(clock, log))
+    ports = make_ports(now=now)
+    pool = Mempool(PolicySettings(), ports.clock, ports.log, EventBus())
+    return Acceptance(pool, stage.chain, stage.chain.params, ports)
 
 
 def lines(acceptance: Acceptance) -> list[str]:
     log = acceptance.ports.log
-    assert isinstance(log, KeptLog)
+    assert isinstance(log, ListLog)
     return log.lines
 
 
