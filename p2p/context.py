@@ -17,8 +17,6 @@ from .permissions import Permission, WhitelistEntry
 if TYPE_CHECKING:
     from pybitcoind.chain.block_filter import BlockFilter
     from pybitcoind.chain.manager import ChainManager
-    from pybitcoind.chain.mempool.results import PackageResult, TxAccept
-    from pybitcoind.chain.primitives.transaction import Transaction
 
     from .peer import Peer
 
@@ -67,16 +65,6 @@ class P2POptions:
     """The SPV role: no blocks and no mempool of our own, transactions only by the hooks of TxRelay."""
     external_addresses: list[str] = field(default_factory=list)
     """-externalip: where we tell others that we are."""
-
-
-class TransactionIntake(Protocol):
-    """How a transaction from a peer gets into the mempool: on the owner task."""
-
-    async def accept_transaction(self, tx: Transaction) -> TxAccept:
-        """TxInvalid if it is refused."""
-
-    async def accept_package(self, txs: Sequence[Transaction]) -> PackageResult:
-        """Parents before the child that pays for them."""
 
 
 class FilterIndex(Protocol):

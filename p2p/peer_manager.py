@@ -27,7 +27,7 @@ from pybitcoind.chain.primitives.transaction import Transaction
 from .address_relay import AddressRelay
 from .codec_v1 import V1Codec
 from .connection import Connection
-from .context import Bind, Context, FilterIndex, P2POptions, TransactionIntake
+from .context import Bind, Context, FilterIndex, P2POptions
 from .eviction import Candidate, select_for_eviction
 from .handshake import ConnectionType, Handshake, LocalVersion, desirable_services
 from .messages import InvMessage, NetAddress, ServiceFlags
@@ -43,7 +43,6 @@ from .sync import BlockSync
 
 if TYPE_CHECKING:
     from pybitcoind.chain.manager import ChainManager
-    from pybitcoind.chain.mempool.pool import Mempool
 
     from .address_book import AddressBook
     from .ban_list import BanList, Subnet
@@ -70,10 +69,8 @@ class PeerManager:
         address_book: AddressBook | None = None,
         ban_list: BanList | None = None,
         filter_index: FilterIndex | None = None,
-        mempool: Mempool | None = None,
-        intake: TransactionIntake | None = None,
     ) -> None:
-        """mempool, intake: both, or neither for the SPV role. The rest: None where a node has none."""
+        """chain: with its mempool attached, but for the SPV role. The rest: None where a node has none."""
         self.context = Context(ports, params, chain, options)
         self.context.filter_index = filter_index
         self.context.wake = self._wake
@@ -81,7 +78,7 @@ class PeerManager:
         self.book, self.bans = address_book, ban_list
         self.peers = self.context.peers
         self.sync = BlockSync(self.context)
-        self.relay = TxRelay(self.context, mempool, intake)
+        self.relay = TxRelay(self.context)
         self.serving = Serving(self.context, self.sync, self.relay)
         self.addresses = AddressRelay(self.context, address_book, ban_list)
         self.addresses.local = [NetAddress.parse(a, params.port) for a in options.external_addresses]
@@ -156,6 +153,11 @@ class PeerManager:
     def endpoints(self) -> list[Endpoint]:
         """Where we listen, with the real ports."""
         return [listener.endpoint for listener in self.listeners]
+
+    @property
+    def listen_port(self) -> int | None:
+        """Of the first endpoint."""
+        return self.endpoints[0][1] if self.listeners else None
 
     async def run(self) -> None:
         """Runs all peers until `stop`."""

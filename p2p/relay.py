@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pybitcoind.chain.mempool.pool import Mempool
     from pybitcoind.chain.primitives.block import Block
 
-    from .context import Context, TransactionIntake
+    from .context import Context
     from .peer import Peer
 
 INBOUND_INTERVAL = 5.0
@@ -116,10 +116,9 @@ class TxRelay:
     """on_transaction, wants_transaction: the SPV role's hooks. Without a mempool, an announced transaction is
     asked for if wants_transaction says so, and what comes is handed to on_transaction."""
 
-    def __init__(
-        self, context: Context, pool: Mempool | None = None, intake: TransactionIntake | None = None
-    ) -> None:
-        self.context, self.pool, self._intake = context, pool, intake
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.pool: Mempool | None = context.chain.mempool
         self.download = TxDownload(_Pool(self.pool), context.ports.random)
         self.own: dict[bytes, Transaction] = {}
         """SPV: our own transactions by txid and wtxid, announced and served until they are confirmed."""
@@ -206,9 +205,8 @@ class TxRelay:
 
     async def _try(self, peer_id: int, tx: Transaction, *, first_time: bool) -> Package | None:
         """Offers tx to the mempool and draws the consequences; perhaps a package to try instead."""
-        assert self._intake is not None
         try:
-            await self._intake.accept_transaction(tx)
+            await self.context.chain.accept_transaction(tx)
         except TxInvalid as error:
             return self._refused(peer_id, tx, error, first_time=first_time)
         self._taken(peer_id, tx)
@@ -246,12 +244,11 @@ class TxRelay:
     async def _try_package(self, package: Package) -> None:
         """A parent that pays too little, with an orphan child that pays for it."""
         context = self.context
-        assert self._intake is not None
         names = ", ".join(
             f"txid={hash_hex(tx.txid)} (wtxid={hash_hex(tx.wtxid)}, peer={package.sender})"
             for tx in (package.parent, package.child)
         )
-        answer = await self._intake.accept_package([package.parent, package.child])
+        answer = await context.chain.accept_package([package.parent, package.child])
         verdict = "package accepted" if answer.fault is None else "package rejected"
         context.log.debug("txpackages", f"package evaluation for parent, child: {names}: {verdict}")
         if answer.fault is not None:
@@ -279,9 +276,8 @@ class TxRelay:
 
     async def _try_orphan(self, peer_id: int, tx: Transaction) -> None:
         names = f"{hash_hex(tx.txid)} (wtxid={hash_hex(tx.wtxid)})"
-        assert self._intake is not None
         try:
-            await self._intake.accept_transaction(tx)
+            await self.context.chain.accept_transaction(tx)
         except TxInvalid as error:
             if error.fault is not TxFault.MISSING_INPUTS:
                 self.context.log.debug(

@@ -12,10 +12,7 @@ import ports as test_ports
 
 from pybitcoind.chain.events import EventBus
 from pybitcoind.chain.manager import ChainManager, ChainOptions
-from pybitcoind.chain.mempool.acceptance import Acceptance
-from pybitcoind.chain.mempool.package_acceptance import submit_package
 from pybitcoind.chain.mempool.pool import Mempool
-from pybitcoind.chain.mempool.results import PackageResult, TxAccept
 from pybitcoind.chain.params import ChainParams, regtest
 from pybitcoind.chain.policy.settings import PolicySettings
 from pybitcoind.chain.ports import Endpoint, Network, Ports
@@ -42,34 +39,19 @@ class RunningClock(test_ports.TestClock):
         return self.mock_time or int(self._start + self.monotonic())
 
 
-class Intake:
-    """Transactions of peers into the mempool, on the owner task."""
-
-    def __init__(self, chain: ChainManager, acceptance: Acceptance) -> None:
-        self.chain, self.acceptance = chain, acceptance
-
-    async def accept_transaction(self, tx: Transaction) -> TxAccept:
-        return await self.chain.submit(lambda: self.acceptance.accept(tx))
-
-    async def accept_package(self, txs: Sequence[Transaction]) -> PackageResult:
-        return await self.chain.submit(lambda: submit_package(self.acceptance, txs))
-
-
 class P2PNode:
     """chain, mempool and peers, as the node wires them."""
 
     def __init__(self, name: str, ports: Ports, chain: ChainManager, options: P2POptions) -> None:
         self.name, self.ports, self.chain = name, ports, chain
-        self.mempool: Mempool | None = None
-        self.intake: Intake | None = None
         if not options.headers_only:
-            self.mempool = Mempool(PolicySettings(), ports.clock, ports.log, chain.events)
-            acceptance = Acceptance(self.mempool, chain, chain.params, ports)
-            chain.attach_mempool(self.mempool, acceptance.mend_after_reorg)
-            self.intake = Intake(chain, acceptance)
-        self.peers = PeerManager(
-            ports, chain.params, chain, options, mempool=self.mempool, intake=self.intake
-        )
+            chain.attach_mempool(Mempool(PolicySettings(), ports.clock, ports.log, chain.events))
+        self.peers = PeerManager(ports, chain.params, chain, options)
+
+    @property
+    def mempool(self) -> Mempool:
+        assert self.chain.mempool is not None
+        return self.chain.mempool
 
     @property
     def log(self) -> test_ports.ListLog:
@@ -93,8 +75,7 @@ class P2PNode:
 
     async def send(self, tx: Transaction) -> None:
         """Takes tx into the mempool and announces it."""
-        assert self.intake is not None
-        await self.intake.accept_transaction(tx)
+        await self.chain.accept_transaction(tx)
         self.peers.announce_transaction(tx)
 
     async def dial(self, other: P2PNode | Endpoint) -> None:
@@ -121,6 +102,11 @@ class World:
     def __init__(self, stack: AsyncExitStack, start: float, network: Callable[[str], Network]) -> None:
         self._stack, self._start, self._network = stack, start, network
         self.nodes: list[P2PNode] = []
+
+    @staticmethod
+    async def sleep(seconds: float) -> None:
+        """Lets so much of the loop's time pass: for virtual time."""
+        await asyncio.sleep(seconds)
 
     async def node(
         self,
