@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pybitcoind.chain.params import ChainParams
 from pybitcoind.chain.ports import Ports
-from pybitcoind.chain.storage.database import FileStorage, StorageError
+from pybitcoind.chain.storage.database import StorageError
 
 from .config import Config, ConfigError
 from .log import DebugLog
 from .notify import run_command
-from .ports import SystemClock, SystemRandom, ThreadWorkers, worker_threads
+from .ports import PlacedStorage, SystemClock, SystemRandom, ThreadWorkers, worker_threads
 
 if TYPE_CHECKING:
     from pybitcoind.chain.events import EventBus
@@ -90,7 +90,7 @@ class Node:
             random=SystemRandom(),
             network=TcpNetwork(),
             workers=self.workers,
-            storage=FileStorage(self.net_dir),
+            storage=PlacedStorage(self.net_dir, config.blocks_root),
             log=log,
         )
         self.mempool: Mempool | None = None

@@ -52,6 +52,7 @@ def check(config: Config) -> ChainParams:
         raise ConfigError(f"acceptstalefeeestimates is not supported on {config.network} chain.")
     params = network_params(config)
     policy_settings(config, params)
+    assert config.blocks_root
     return params
 
 

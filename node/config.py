@@ -399,6 +399,16 @@ class Config:
         """The network's directory below datadir."""
         return self.datadir / self.base_params.subdir
 
+    @property
+    def blocks_root(self) -> Path:
+        """What blocks/ lies below: net_dir, or the network's directory below -blocksdir. Raises ConfigError."""
+        if not self.is_set("blocksdir"):
+            return self.net_dir
+        given = Path(os.path.abspath(self.text("blocksdir")))
+        if not given.is_dir():
+            raise ConfigError(f'Specified blocks directory "{self.text("blocksdir")}" does not exist.')
+        return given / self.base_params.subdir
+
     def path(self, name: str, default: str) -> Path | None:
         """A file option, relative to the network's directory; None if negated."""
         return self._path_below(self.net_dir, name, default)

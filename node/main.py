@@ -93,7 +93,9 @@ def _run(config: Config) -> int:
         print("pybitcoind starting", flush=True)
         started = daemonize(wait=config.flag("daemonwait"))
     try:
-        with DirectoryLock(config.net_dir), _PidFile(config, log):
+        blocks = config.blocks_root / "blocks"
+        blocks.mkdir(parents=True, exist_ok=True)
+        with DirectoryLock(config.net_dir), DirectoryLock(blocks), _PidFile(config, log):
             _open_log(config, log)
             return _run_node(Node(config, params, log, clock), lambda: started(True))
     finally:

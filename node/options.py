@@ -68,6 +68,7 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
             "Maintain an index of compact filters by block: 0, 1 or basic (default: 0)",
         ),
         ("blocknotify", "<cmd>", "Run this command when the best block changes; %s is its hash"),
+        ("blocksdir", "<dir>", "Directory to hold the blocks directory (default: the data directory)"),
         ("blocksonly", "", "Reject transactions from network peers (default: 0)"),
         ("coinstatsindex", "", "Maintain coin statistics used by gettxoutsetinfo (default: 0)"),
         ("conf", "<file>", "Configuration file, relative to the data directory (default: bitcoin.conf)"),
@@ -232,7 +233,7 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
 }
 
 NO_EFFECT_YET: dict[Category, str] = {
-    Category.OPTIONS: "alertnotify=<cmd> blockreconstructionextratxn=<n> blocksdir=<dir> "
+    Category.OPTIONS: "alertnotify=<cmd> blockreconstructionextratxn=<n> "
     "blocksxor "
     "dbbatchsize persistmempoolv1 txospenderindex",
     Category.CONNECTION: "asmap=<file> cjdnsreachable discover forcednsseed "

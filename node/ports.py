@@ -10,8 +10,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from itertools import count
+from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
+
+from pybitcoind.chain.storage.database import Database, FileStorage
 
 T = TypeVar("T")
 
@@ -138,6 +141,31 @@ class InlineWorkers:
 
     def close(self) -> None:
         pass
+
+
+class PlacedStorage:
+    """Files below the network's directory, but those of blocks/ below another one (-blocksdir)."""
+
+    def __init__(self, root: Path, blocks_root: Path) -> None:
+        self._rest, self._blocks = FileStorage(root), FileStorage(blocks_root)
+
+    def _place(self, name: str) -> FileStorage:
+        return self._blocks if name.startswith("blocks") else self._rest
+
+    async def open(self, name: str, *, full_sync: bool = False) -> Database:
+        return await self._place(name).open(name, full_sync=full_sync)
+
+    def exists(self, name: str) -> bool:
+        return self._place(name).exists(name)
+
+    def delete(self, name: str) -> None:
+        self._place(name).delete(name)
+
+    def names(self, folder: str) -> list[str]:
+        return self._place(folder).names(folder)
+
+    def size(self, name: str) -> int:
+        return self._place(name).size(name)
 
 
 def worker_threads(par: int) -> int:

@@ -195,6 +195,18 @@ async def setmocktime(ctx: RpcContext, timestamp: int) -> Json:
     return None
 
 
+@method(
+    "hidden",
+    "Waits for the validation interface queue to catch up on everything that was there when we entered this "
+    "function.\n",
+    result=Result(R.NONE),
+    examples=cli("syncwithvalidationinterfacequeue") + curl("syncwithvalidationinterfacequeue"),
+)
+async def syncwithvalidationinterfacequeue(ctx: RpcContext) -> Json:
+    await ctx.node.events.drained()
+    return None
+
+
 _ECHO_ARGS = tuple(Arg(f"arg{i}", ANY_TEXT, "", OPTIONAL, check=False) for i in range(10))
 _ECHO_HELP = (
     "Simply echo back the input arguments. This command is for testing.\n"
