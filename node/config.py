@@ -401,7 +401,7 @@ class Config:
 
     @property
     def blocks_root(self) -> Path:
-        """What blocks/ lies below: net_dir, or the network's directory below -blocksdir. Raises ConfigError."""
+        """What blocks/ lies below: net_dir, or the network's part of -blocksdir. Raises ConfigError."""
         if not self.is_set("blocksdir"):
             return self.net_dir
         given = Path(os.path.abspath(self.text("blocksdir")))

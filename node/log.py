@@ -26,7 +26,7 @@ CATEGORIES = tuple(_CATEGORY_NAMES.split())
 _LEVELS = ("trace", "debug", "info", "warning", "error")
 _TRACE, _DEBUG, _INFO, _WARNING, _ERROR = range(5)
 _SHRINK_TO = 10 * 1_000_000
-_ROOT = str(Path(__file__).resolve().parent.parent) + os.sep
+_ROOT = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(10), *range(11, 32), 127)}
 
 

@@ -32,7 +32,7 @@ class PeerSide:
         self._saver: asyncio.Task[None] | None = None
 
     async def open(self, filter_index: FilterIndex | None = None) -> None:
-        """filter_index: serves compact filters. Without a mempool peers' transactions are not taken (SPV)."""
+        """filter_index: serves compact filters. The chain's mempool is attached before."""
         node, ports = self._node, self._node.ports
         options = p2p_options(node.config, node.params)
         node.status("Loading P2P addresses…")
@@ -50,8 +50,6 @@ class PeerSide:
             address_book=book,
             ban_list=bans,
             filter_index=filter_index,
-            mempool=node.mempool,
-            intake=node.chain if node.mempool is not None else None,
         )
 
     async def start(self) -> None:
