@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..consensus.transactions import format_money
 from ..primitives.transaction import COIN, WITNESS_SCALE_FACTOR, Transaction
 
 
@@ -31,8 +32,4 @@ def format_feerate(feerate: int) -> str:
     return f"{feerate // COIN}.{feerate % COIN:08d} BTC/kvB"
 
 
-def format_money(amount: int) -> str:
-    """Satoshis as Core's FormatMoney writes them in error details: at least two decimals, no more zeros."""
-    whole, part = divmod(abs(amount), COIN)
-    digits = f"{part:08d}".rstrip("0").ljust(2, "0")
-    return f"{'-' if amount < 0 else ''}{whole}.{digits}"
+__all__ = ["adjusted_weight", "fee_for", "feerate_of", "format_feerate", "format_money", "virtual_size"]

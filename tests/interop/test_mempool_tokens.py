@@ -12,17 +12,17 @@ import pytest
 from core_daemon import Core
 from mini_wallet import Utxo, outputs_of
 from ports import make_ports
-from refused_transactions import REFUSED, Stage
+from refused_transactions import PAY_TO_ANCHOR, REFUSED, Stage
 
 from pybitcoind.chain.block_template import assemble, solve, with_transactions
 from pybitcoind.chain.events import EventBus
 from pybitcoind.chain.mempool.acceptance import Acceptance
-from pybitcoind.chain.mempool.package_acceptance import check_dependent
+from pybitcoind.chain.mempool.package_acceptance import check_dependent, submit_package
 from pybitcoind.chain.mempool.pool import Mempool
-from pybitcoind.chain.mempool.results import PackageFault, TxAccept
+from pybitcoind.chain.mempool.results import AlreadyInMempool, OtherWitness, PackageFault, TxAccept
 from pybitcoind.chain.policy.settings import PolicySettings
 from pybitcoind.chain.primitives.hashes import hash_hex
-from pybitcoind.chain.primitives.transaction import COIN, Transaction
+from pybitcoind.chain.primitives.transaction import COIN, Transaction, TxOut
 
 pytestmark = pytest.mark.interop
 
@@ -187,3 +187,85 @@ async def test_packages(core: Core, stage: Stage) -> None:
                 assert ours.reason == "bad-txns-inputs-missingorspent"
             else:
                 assert row["reject-details"] == str(ours)
+
+
+def packages(stage: Stage) -> list[tuple[str, list[Transaction], list[Transaction]]]:
+    """(name, what is in the mempool before, the package)."""
+    made: list[tuple[str, list[Transaction], list[Transaction]]] = []
+
+    def add(name: str, txs: list[Transaction], before: list[Transaction] | None = None) -> None:
+        made.append((name, before or [], txs))
+
+    def family(parent_fee: int, child_fee: int, version: int = 2) -> list[Transaction]:
+        parent = stage.pay(fee=parent_fee, version=version)
+        return [parent, stage.child(parent, fee=child_fee, version=version)]
+
+    add("child pays for its parent", family(0, 5000))
+    add("each pays for itself", family(1000, 1000))
+    add("too little together", family(0, 5))
+    add("version 3", family(0, 5000, version=3))
+    parent, child = family(1000, 1000)
+    add("the parent is there", [parent, child], [parent])
+    add("both are there", family_there := family(1000, 1000), family_there)
+    parent, child = family(0, 5000)
+    add("the child is bad", [parent, Transaction.decode(child.stripped)])
+    bad, child = family(0, 5000)
+    add("the parent is bad", [Transaction.decode(bad.stripped), child])
+    parents = [stage.pay(fee=0), stage.pay(fee=400), stage.pay(fee=0)]
+    own = [outputs_of(tx, stage.wallet.script_pubkey)[0] for tx in parents]
+    add("three parents", [*parents, stage.wallet.spend(*own, fee=9000)])
+    dusty = stage.wallet.spend(stage.coin(), change=1, outputs=[TxOut(0, PAY_TO_ANCHOR)], fee=0)
+    add("dust that is not spent", [dusty, stage.child(dusty, fee=5000)])
+    coin = stage.coin()
+    old = stage.wallet.spend(coin, fee=1000)
+    new = stage.wallet.spend(coin, fee=0)
+    add("a package replaces", [new, stage.child(new, fee=9000)], [old])
+    coin = stage.coin()
+    old = stage.wallet.spend(coin, fee=5000)
+    new = stage.wallet.spend(coin, fee=0)
+    add("a package replaces for too little", [new, stage.child(new, fee=5001)], [old])
+    add("no family", [stage.pay(fee=1000), stage.pay(fee=1000)])
+    add("the wrong way round", list(reversed(family(1000, 1000))))
+    add("alone", [stage.pay(fee=1000)])
+    add("alone and cheap", [stage.pay(fee=1)])
+    orphan = family(1000, 1000)[1]
+    add("an orphan", [orphan])
+    return made
+
+
+async def test_submitted_packages(core: Core, stage: Stage) -> None:
+    _, acceptance = own_pool(stage)
+    for name, before, txs in packages(stage):
+        send(core, *before)
+        for tx in before:
+            await acceptance.accept(tx)
+        result = await submit_package(acceptance, txs)
+        ours: dict[str, Any] = {"package_msg": str(result) or "success", "tx-results": {}}
+        for wtxid, one in result.results.items():
+            row = ours["tx-results"][hash_hex(wtxid)] = {}
+            if isinstance(one, TxAccept):
+                row |= {"vsize": one.vsize, "base": one.fee, "effective": one.effective_feerate}
+                row["includes"] = [hash_hex(w) for w in one.effective_wtxids]
+            elif isinstance(one, AlreadyInMempool):
+                row |= {"vsize": one.vsize, "base": one.fee}
+            elif isinstance(one, OtherWitness):
+                row["other-wtxid"] = hash_hex(one.wtxid)
+            else:
+                row["error"] = str(one)
+        try:
+            answer = core.call("submitpackage", [tx.raw.hex() for tx in txs], 0)
+        except AssertionError:  # the method itself looks at the shape of the package
+            assert result.fault is PackageFault.POLICY, name
+            continue
+        theirs: dict[str, Any] = {"package_msg": answer["package_msg"], "tx-results": {}}
+        for wtxid_hex, told in answer["tx-results"].items():
+            row = theirs["tx-results"][wtxid_hex] = {
+                key: told[key] for key in ("vsize", "error", "other-wtxid") if key in told
+            }
+            if "fees" in told:
+                row["base"] = round(float(told["fees"]["base"]) * COIN)
+                if "effective-feerate" in told["fees"]:
+                    row["effective"] = round(float(told["fees"]["effective-feerate"]) * COIN)
+                    row["includes"] = told["fees"]["effective-includes"]
+        assert ours == theirs, name
+        assert sorted(core.call("getrawmempool")) == sorted(map(hash_hex, acceptance.pool.entries)), name

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
+from invalid_transactions import INVALID_TRANSACTIONS, InvalidTransaction
 from mini_wallet import UNCONFIRMED, MemoryChain, MiniWallet, Utxo, outputs_of
 from ports import ListLog, TestClock, make_ports
 from refused_transactions import MULTISIG_1_OF_1, PAY_TO_ANCHOR, REFUSED, Refused, Stage
+from scene import make_scene
 
 from pybitcoind.chain.consensus.errors import TxFault, TxInvalid
 from pybitcoind.chain.events import Event, EventBus, RemovalReason, TxAdded, TxRemoved
@@ -477,3 +479,15 @@ async def test_unbroadcast(stage: Stage, rig: Rig) -> None:
 def test_null_prevout_is_no_coinbase(stage: Stage) -> None:
     tx = Transaction.make([TxIn(OutPoint(ZERO_HASH, 0))], [TxOut(1, b"\x51")])
     assert not tx.is_coinbase
+
+
+@pytest.mark.parametrize("template", INVALID_TRANSACTIONS, ids=lambda template: template.name)
+async def test_invalid_transactions(template: InvalidTransaction) -> None:
+    """What breaks the rules by itself, on the scene that blocks are tested on."""
+    scene = make_scene()
+    chain = MemoryChain(scene.params)
+    for block in scene.blocks:
+        chain.connect(block)
+    fault = await Rig(chain).refused(template.build(scene))
+    missing = fault.fault is TxFault.MISSING_INPUTS
+    assert ("missing-inputs" if missing else fault.reason) == template.in_mempool
