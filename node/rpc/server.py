@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from aiohttp import web
-from aiohttp.http_parser import HttpRequestParserPy, RawRequestMessage
 
 from pybitcoind.chain.storage.database import StorageError
 
@@ -26,6 +24,7 @@ from .amounts import Json, read_json, write_json
 from .auth import AuthError, Credentials, Whitelist
 from .context import RpcContext
 from .errors import RpcCode, RpcError, internal_bug
+from .web import HttpRequestParserPy, RawRequestMessage, web
 
 if TYPE_CHECKING:
     from ..app import Node
