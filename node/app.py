@@ -211,6 +211,7 @@ class Node:
             self.rpc.warm_up = None
         self.status("Done loading")
         gc.freeze()
+        gc.enable()
         for command in self.config.values("startupnotify"):
             self.spawn("startupnotify", run_command(command, self.debug_log))
 

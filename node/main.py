@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -44,6 +45,7 @@ def help_wanted(config: Config) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the daemon; the exit code. Nothing but errors and warnings goes to stderr."""
+    gc.disable()  # a start makes little garbage and much that stays; Node turns it on when it is ready
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the event loop takes over
     os.umask(0o077)
     config = Config()
