@@ -15,6 +15,7 @@ from .consensus.limits import MAX_BLOCK_SERIALIZED_SIZE
 from .params import ChainParams
 from .primitives.block import HEADER_SIZE, Block
 from .primitives.serialize import DecodeError
+from .storage.block_store import Position, StoredBlock
 
 if TYPE_CHECKING:
     from .manager import ChainManager
@@ -150,17 +151,11 @@ class _Loader:
     async def accept(self, blocks: list[ParsedBlock]) -> None:
         """On the owner task."""
         for block, checked, offset in blocks:
-            header = block.header
-            if header.hash != self._chain.params.genesis.hash and header.prev_hash not in self._chain.headers:
-                self._chain.ports.log.debug(
-                    "reindex",
-                    f"LoadExternalBlockFile: Out of order block {header.hash[::-1].hex()}, parent "
-                    f"{header.prev_hash[::-1].hex()} not known",
-                )
-                self._orphans.setdefault(header.prev_hash, []).append((offset, len(block.raw)))
+            if not _parent_known(self._chain, block):
+                self._orphans.setdefault(block.header.prev_hash, []).append((offset, len(block.raw)))
                 continue
             self._accept(block, checked)
-            ready = [header.hash]
+            ready = [block.hash]
             while ready:
                 for at, length in self._orphans.pop(ready.pop(), ()):
                     child = await self._chain.ports.workers.run(_read_block, self._path, at, length)
@@ -182,7 +177,75 @@ class _Loader:
         self.loaded += result.new
 
 
+def _parent_known(chain: ChainManager, block: Block) -> bool:
+    """The parent's header is known, or block is the genesis block."""
+    header = block.header
+    if header.prev_hash in chain.headers or header.hash == chain.params.genesis.hash:
+        return True
+    chain.ports.log.debug(
+        "reindex",
+        f"LoadExternalBlockFile: Out of order block {header.hash[::-1].hex()}, parent "
+        f"{header.prev_hash[::-1].hex()} not known",
+    )
+    return False
+
+
 def _read_block(path: str, offset: int, length: int) -> Block:
     with open(path, "rb") as file:
         file.seek(offset)
         return Block.decode(file.read(length))
+
+
+async def reindex(chain: ChainManager) -> None:
+    """Takes every block of our own block files into a new index, then connects the best chain.
+
+    Nothing is connected before all headers are known: which chain is best, and how far scripts may be assumed
+    valid, shows only then.
+    """
+    log, workers, blocks = chain.ports.log, chain.ports.workers, chain.index.blocks
+    orphans: dict[bytes, list[Position]] = {}
+
+    async def accept(parsed: list[tuple[Position, Block | None]]) -> None:
+        for position, block in parsed:
+            if block is None:
+                log.debug("reindex", f"unexpected data in block file {position.file}. continuing")
+                continue
+            if not _parent_known(chain, block):
+                orphans.setdefault(block.header.prev_hash, []).append(position)
+                continue
+            chain._accept_block(block, True, True, position=position)
+            ready = [block.hash]
+            while ready:
+                for at in orphans.pop(ready.pop(), ()):
+                    child = Block.decode(await blocks.get_block(at))
+                    chain._accept_block(child, True, True, position=at)
+                    ready.append(child.hash)
+
+    chain.ibd.loading = True
+    try:
+        last = -1
+        async for stored in blocks.scan():
+            if chain.owner.stopping:
+                log.info("Interrupt requested. Exit reindexing.")
+                return
+            if stored[0].position.file != last:
+                last = stored[0].position.file
+                share = last * 100 // max(1, len(blocks.files))
+                log.info(f"Reindexing block file blk{last:05}.sqlite ({share}% complete)...")
+            parsed = await workers.run(_parse_stored, stored)
+            await chain.submit(lambda parsed=parsed: accept(parsed))  # type: ignore[misc]
+        log.info("Reindexing finished")
+        await chain.activate_best()
+    finally:
+        chain.ibd.loading = False
+    chain.update_ibd()
+
+
+def _parse_stored(stored: list[StoredBlock]) -> list[tuple[Position, Block | None]]:
+    parsed: list[tuple[Position, Block | None]] = []
+    for one in stored:
+        try:
+            parsed.append((one.position, Block.decode(one.raw)))
+        except DecodeError:
+            parsed.append((one.position, None))
+    return parsed

@@ -6,26 +6,24 @@ there, one request after the other; what only reads is answered at once.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import TypeVar
 
 from .activation import Activation, ActivationOptions
-from .block_import import load_external
+from .block_import import load_external, reindex
 from .block_index import BlockIndex
 from .block_template import BlockTemplate, assemble
 from .chainstate import Chainstate
 from .consensus.blocks import check_block, contextual_check_block
-from .consensus.deployments import StateCache, script_flags_for
+from .consensus.deployments import script_flags_for
 from .consensus.errors import BlockFault, BlockInvalid, TxFault, TxInvalid
 from .consensus.headers import contextual_check_header
 from .consensus.pow import block_work
 from .events import BlockChecked, EventBus, HeaderTip, NewPowValidBlock, TipChanged
-from .header_tree import HeaderNode, HeaderTree
-from .ibd import DEFAULT_MAX_TIP_AGE, Activity, IbdLatch
+from .header_tree import HeaderNode
 from .intake import BlockAccept, Intake
-from .log_lines import iso_time, verification_progress
+from .log_lines import iso_time
 from .mempool.acceptance import Acceptance
 from .mempool.package_acceptance import check_dependent, submit_package
 from .mempool.pool import Mempool
@@ -35,43 +33,23 @@ from .params import ChainParams
 from .policy.settings import PolicySettings
 from .ports import Ports, Timer
 from .primitives.block import Block, BlockHeader
-from .primitives.transaction import Coin, OutPoint, Transaction
-from .script_checks import ScriptCache
-from .storage.block_store import BlockStore
+from .primitives.transaction import Transaction
+from .pruning import delete_files, files_over_target, files_up_to, last_prunable_height
+from .reader import ChainOptions, ChainReader
+from .storage.block_store import BlockStore, Position
 from .storage.coin_store import CoinStore
 from .storage.database import StorageError
-from .storage.records import BlockUndo
 from .verify_chain import VerifyResult, verify_chain
 
 T = TypeVar("T")
 
-DEFAULT_DB_CACHE = 450 << 20
-"""Bytes for the coins in memory (-dbcache)."""
 WRITE_DELAY = 1.0
 """Seconds from a change until bodies, undo data and headers are written, if nothing else has them written."""
 COINS_INTERVAL = 600.0
 """Seconds between flushes of the coins; after a crash the blocks since then are connected again."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChainOptions:
-    """How to run the chain. assume_valid, minimum_chainwork: None for the network's own.
-
-    headers_only: an SPV node, with no bodies and no coins; its active chain is that of the best header.
-    """
-
-    db_cache: int = DEFAULT_DB_CACHE
-    max_tip_age: int = DEFAULT_MAX_TIP_AGE
-    minimum_chainwork: int | None = None
-    assume_valid: bytes | None = None
-    stop_at_height: int = 0
-    reindex: bool = False
-    reindex_chainstate: bool = False
-    headers_only: bool = False
-    script_cache_entries: int = 200_000
-
-
-class ChainManager:
+class ChainManager(ChainReader):
     """Made with `open`. The node runs `run_owner` as a task; at the end it calls `stop_owner` and `close`."""
 
     def __init__(
@@ -83,28 +61,20 @@ class ChainManager:
         blocks: BlockStore,
         coins: CoinStore | None,
     ) -> None:
-        self.ports, self.params, self.options, self.events = ports, params, options, events
-        self.index = BlockIndex(params, blocks)
-        work = params.minimum_chainwork if options.minimum_chainwork is None else options.minimum_chainwork
-        self.minimum_chainwork = work
-        self.ibd = IbdLatch(work, options.max_tip_age)
-        self.script_cache = ScriptCache(options.script_cache_entries)
-        self.deployment_cache: StateCache = {}
-        """Version bits states by period, for the functions of consensus/deployments."""
+        super().__init__(ports, params, options, events, BlockIndex(params, blocks))
         self.owner = Owner(self._step)
-        self._intake = Intake(ports, self.index, work)
-        self._chainstate: Chainstate | None = None
-        self._activation: Activation | None = None
-        self._acceptance: Acceptance | None = None
+        self.prune_locks: dict[str, int] = {}
+        """First heights that others still need, by name: blocks from a little below are not pruned."""
+        self._intake = Intake(ports, self.index, self.minimum_chainwork)
         if coins is not None:
             self._chainstate = Chainstate(
                 params, ports.workers, coins, self.script_cache, cache_bytes=options.db_cache
             )
             self._activation = self._make_activation(self._chainstate)
-        self._tip_waiters: list[tuple[Callable[[], None]]] = []
         self._verdicts: dict[bytes, list[BlockAccept]] = {}
         self._notified_header: HeaderNode | None = None
         self._write_timer: Timer | None = None
+        self._pruned_behind = -1
         self._next_flush = ports.clock.monotonic() + COINS_INTERVAL
 
     def _make_activation(self, chainstate: Chainstate) -> Activation:
@@ -208,98 +178,6 @@ class ChainManager:
             if self._chainstate is not None:
                 await self._chainstate.close()
 
-    # Looking
-
-    @property
-    def headers(self) -> HeaderTree:
-        return self.index.tree
-
-    @property
-    def tip(self) -> HeaderNode:
-        """The last block of the active chain."""
-        tip = self.index.tree.tip
-        assert tip is not None, "the genesis block is connected by open"
-        return tip
-
-    @property
-    def best_header(self) -> HeaderNode:
-        """Most work, not known to be invalid."""
-        return self.index.tree.best_header or self.tip
-
-    @property
-    def is_ibd(self) -> bool:
-        """Initial block download; once over it never comes back while the node runs."""
-        return self.ibd.active
-
-    def holds_back(self, activity: Activity) -> bool:
-        """Initial block download holds this activity back."""
-        return self.ibd.holds_back(activity)
-
-    @property
-    def chainstate(self) -> Chainstate:
-        assert self._chainstate is not None, "an SPV node has no coins"
-        return self._chainstate
-
-    @property
-    def activation(self) -> Activation:
-        assert self._activation is not None, "an SPV node connects no blocks"
-        return self._activation
-
-    @property
-    def mempool(self) -> Mempool | None:
-        return self._acceptance.pool if self._acceptance else None
-
-    def attach_mempool(self, pool: Mempool) -> Acceptance:
-        """From now on pool follows the chain, and transactions are accepted into it."""
-        self._acceptance = Acceptance(pool, self, self.params, self.ports)
-        self.activation.mempool = pool
-        self.activation.mend_mempool = self._acceptance.mend_after_reorg
-        return self._acceptance
-
-    def progress(self, node: HeaderNode | None = None) -> float:
-        """Estimated share of the whole chain's transactions up to node (default: the tip)."""
-        return verification_progress(
-            node or self.tip, self.index.tree.best_header, self.ports.clock.time(), self.params
-        )
-
-    async def read_bytes(self, node: HeaderNode) -> bytes:
-        """The block as it came. LookupError where it is not stored."""
-        return await self.index.read_bytes(node)
-
-    read_block_bytes = read_bytes
-
-    async def read_block(self, node: HeaderNode) -> Block:
-        return await self.index.read_block(node)
-
-    async def read_undo(self, node: HeaderNode) -> BlockUndo:
-        return await self.index.read_undo(node)
-
-    async def get_coins(self, outpoints: Iterable[OutPoint]) -> dict[OutPoint, Coin | None]:
-        """The unspent outputs at the tip, None for those that are not; the mempool is not looked at."""
-        wanted = list(outpoints)
-        found = await self.chainstate.coins.peek(wanted)
-        return {outpoint: found.get(outpoint) for outpoint in wanted}
-
-    async def wait_for_tip(
-        self, predicate: Callable[[HeaderNode], bool], timeout: float | None = None
-    ) -> HeaderNode:
-        """The tip once predicate holds for it, or whatever it is after timeout seconds (None: no limit)."""
-        import asyncio
-
-        event = asyncio.Event()
-        waiter = (event.set,)
-        self._tip_waiters.append(waiter)
-        try:
-            async with self.ports.clock.timeout(timeout):
-                while not predicate(self.tip):
-                    event.clear()
-                    await event.wait()
-        except TimeoutError:
-            pass
-        finally:
-            self._tip_waiters.remove(waiter)
-        return self.tip
-
     # Asking the owner
 
     async def submit(
@@ -344,8 +222,14 @@ class ChainManager:
         return await self.submit(accept)
 
     def _accept_block(
-        self, block: Block, requested: bool, min_pow_checked: bool, checked: bool = False
+        self,
+        block: Block,
+        requested: bool,
+        min_pow_checked: bool,
+        checked: bool = False,
+        position: Position | None = None,
     ) -> BlockAccept:
+        """position: where the body is already; it is connected only when a step is asked for."""
         result = self._intake.accept_block(
             block, requested=requested, min_pow_checked=min_pow_checked, checked=checked
         )
@@ -354,10 +238,11 @@ class ChainManager:
             self.events.emit(BlockChecked(block.hash, result.error))
             self.ports.log.error(f"ProcessNewBlock: AcceptBlock FAILED ({result.error})")
         elif result.new and node is not None:
-            if not self.ibd.active and node.prev is self.index.tree.tip:
-                self.events.emit(NewPowValidBlock(block, node))
-            self.index.add_block(block, node)
-            self.owner.want_step()
+            if position is None:
+                if not self.ibd.active and node.prev is self.index.tree.tip:
+                    self.events.emit(NewPowValidBlock(block, node))
+                self.owner.want_step()
+            self.index.add_block(block, node, position)
         self._header_tip_moved(node)
         return result
 
@@ -419,6 +304,13 @@ class ChainManager:
         return node
 
     # Transactions
+
+    def attach_mempool(self, pool: Mempool) -> Acceptance:
+        """From now on pool follows the chain, and transactions are accepted into it."""
+        self._acceptance = Acceptance(pool, self, self.params, self.ports)
+        self.activation.mempool = pool
+        self.activation.mend_mempool = self._acceptance.mend_after_reorg
+        return self._acceptance
 
     async def accept_transaction(
         self,
@@ -529,6 +421,22 @@ class ChainManager:
         """Takes the blocks of a file in Core's -loadblock form; how many were new. See block_import.py."""
         return await load_external(self, path, progress)
 
+    async def reindex(self) -> None:
+        """Finds the blocks of all block files again; with -reindex, once after opening."""
+        await reindex(self)
+
+    async def prune(self, height: int) -> int:
+        """Deletes block files with blocks up to height only. The height below the first block left, or -1."""
+
+        async def prune() -> int:
+            last = last_prunable_height(self.index, height, self.prune_locks)
+            numbers = files_up_to(self.index, last)
+            await self._delete_files(numbers)
+            self.ports.log.info(f"Prune (Manual): prune_height={last} removed {len(numbers)} blk/rev pairs")
+            return self.first_stored_block().height - 1
+
+        return await self.submit(prune)
+
     async def flush(self) -> None:
         """Everything is on the disk when this returns."""
         await self.submit(self._flush)
@@ -537,11 +445,6 @@ class ChainManager:
         """Looks whether initial block download is over; the tip's every move does it too."""
         if self.ibd.update(self.index.tree.tip, self.ports.clock.time()):
             self.ports.log.info("Leaving InitialBlockDownload (latching to false)")
-
-    @property
-    def loading_blocks(self) -> bool:
-        """Blocks are being loaded from files (-reindex, -loadblock)."""
-        return self.ibd.loading
 
     # On the owner task
 
@@ -571,7 +474,7 @@ class ChainManager:
         self._tip_moved(best)
 
     def _tip_moved(self, tip: HeaderNode) -> None:
-        for (wake,) in self._tip_waiters:
+        for wake in self._tip_waiters:
             wake()
 
     def _block_checked(self, node: HeaderNode, error: BlockInvalid | None) -> None:
@@ -585,14 +488,29 @@ class ChainManager:
 
     def _write_soon(self) -> None:
         self._write_timer = None
-        self.owner.post(self.index.write)
+        self.owner.post(self._write)
+
+    async def _write(self) -> None:
+        """Bodies, undo data and headers; after a new block file was begun, old ones may go."""
+        await self.index.write()
+        current = self.index.blocks.current_file
+        if self.options.prune_target and current != self._pruned_behind:
+            self._pruned_behind = current
+            target, in_ibd = self.options.prune_target, self.ibd.active
+            numbers = files_over_target(self.index, target, self.prune_locks, in_ibd=in_ibd)
+            await self._delete_files(numbers)
 
     async def _write_what_is_due(self) -> None:
         if self.chainstate.coins.full or self.ports.clock.monotonic() >= self._next_flush:
             await self._flush()
         elif self.index.blocks.sync_due:
-            await self.index.write()
+            await self._write()
         self._schedule_write()
+
+    async def _delete_files(self, numbers: list[int]) -> None:
+        if numbers:
+            await self._flush()
+            await delete_files(self.index, numbers)
 
     async def _flush(self) -> None:
         await self.index.write()
