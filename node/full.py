@@ -112,6 +112,8 @@ class FullNode:
         """What goes on after the start: -loadblock, the indexes' catching up, mempool.dat."""
         node = self.node
         try:
+            if node.config.flag("reindex"):
+                await node.chain.reindex()
             for path in node.config.values("loadblock"):
                 await node.chain.load_external(path)
             if node.config.flag("stopafterblockimport"):
