@@ -65,6 +65,8 @@ class ChainManager(ChainReader):
         self.owner = Owner(self._step)
         self.prune_locks: dict[str, int] = {}
         """First heights that others still need, by name: blocks from a little below are not pruned."""
+        self.last_assembled: tuple[int, int] | None = None
+        """Weight, and number of transactions but the coinbase, of the last template that was made."""
         self._intake = Intake(ports, self.index, self.minimum_chainwork)
         if coins is not None:
             self._chainstate = Chainstate(
@@ -384,6 +386,7 @@ class ChainManager(ChainReader):
                 settings=settings,
                 extra_nonce=extra_nonce,
             )
+            self.last_assembled = template.weight, len(template.fees)
             if test_validity:
                 await self.test_block_validity(template.block, check_pow=False, check_merkle=False)
             return template

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pybitcoind.wallet.manager import WalletManager
 
     from .rpc.coins import CoinScan
+    from .rpc.getblocktemplate import TemplateCache
     from .rpc.registry import Registry
     from .rpc.server import RpcServer
 
@@ -102,6 +103,8 @@ class Node:
         self.stopping = asyncio.Event()
         self.coin_scan: CoinScan | None = None
         """scantxoutset's, of which one runs at a time."""
+        self.template_cache: TemplateCache | None = None
+        """getblocktemplate's."""
         self.error: str | None = None
         """Why the node failed, in one line."""
         self.storage_failed = False

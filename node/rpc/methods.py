@@ -5,7 +5,18 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-NAMES = ("control", "blockchain", "coins", "mempool", "rawtransactions", "txoutproof", "util")
+NAMES = (
+    "control",
+    "blockchain",
+    "coins",
+    "mempool",
+    "rawtransactions",
+    "txoutproof",
+    "util",
+    "mining",
+    "getblocktemplate",
+    "generating",
+)
 
 
 def modules() -> list[ModuleType]:
