@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pybitcoind.chain.script.address import AddressError, decode_address
 
 from .config import ConfigError
 from .full import FullNode
 from .mining import Miner
+from .rpc import methods
+from .rpc.context import RpcContext
+from .rpc.errors import RpcError
+from .rpc.registry import Registry
 
 if TYPE_CHECKING:
     from .app import Node
 
 MAX_INTERVAL = 1e6
 """Seconds."""
+WALLET = "miner"
+"""Name of the wallet that a miner makes for itself."""
 
 
 class MinerNode(FullNode):
@@ -25,6 +31,7 @@ class MinerNode(FullNode):
     def __init__(self, node: Node) -> None:
         super().__init__(node)
         self.miner: Miner | None = None
+        self._registry = Registry(methods.modules())
         self._script: bytes | None = None
         self._interval = 0.0
         self._mining: asyncio.Task[None] | None = None
@@ -36,6 +43,8 @@ class MinerNode(FullNode):
                 self._script = decode_address(address, self.node.params).script_pubkey
             except AddressError as error:
                 raise ConfigError(f"Invalid -mineraddress '{address}': {error}") from error
+        elif self.node.config.flag("disablewallet"):
+            raise ConfigError("-role=miner needs -mineraddress or a wallet")
         self._interval = self._read_interval()
         await super().open(resources)
 
@@ -69,4 +78,17 @@ class MinerNode(FullNode):
         return self._script
 
     async def _wallet_script(self) -> bytes:
-        raise ConfigError("-role=miner needs -mineraddress or a wallet")
+        """A new address of the first wallet that is loaded; without any, of the one named miner, new or old."""
+        wallets = await self._call("listwallets")
+        if not wallets:
+            try:
+                await self._call("loadwallet", WALLET)
+            except RpcError:
+                await self._call("createwallet", WALLET)
+            wallets = [WALLET]
+        address = await self._call("getnewaddress", "mining", wallet=wallets[0])
+        return decode_address(address, self.node.params).script_pubkey
+
+    async def _call(self, name: str, *params: Any, wallet: str | None = None) -> Any:
+        """What the RPC method answers."""
+        return await self._registry.find(name).call(RpcContext(self.node, wallet, "miner"), list(params))

@@ -205,9 +205,6 @@ class ClusterGraph:
         for cluster in list(self._dirty):
             if not cluster.retired:
                 self._linearized(cluster)
-        if len(self._worst) > 64 + 2 * len(self._nodes):
-            self._worst = [row for row in self._worst if self._current(row)]
-            heapify(self._worst)
         while not self._current(self._worst[0]):
             heappop(self._worst)
         return self._worst[0][4][-1]
@@ -337,6 +334,9 @@ class ClusterGraph:
             self._dirty.pop(cluster, None)
             worst = cluster.chunks[-1]
             self._serial += 1
+            if len(self._worst) > 64 + 2 * len(self._nodes):
+                self._worst = [row for row in self._worst if self._current(row)]
+                heapify(self._worst)
             # after equal feerates the larger one goes first, as the order of mining has it last
             heappush(
                 self._worst,

@@ -92,3 +92,12 @@ def test_worst_chunk_is_the_last_in_order_through_changes() -> None:
         if alive:
             worst, last = g.worst_chunk(), g.chunks()[-1]
             assert worst.fee * last.weight == last.fee * worst.weight
+
+
+def test_nothing_piles_up_when_nobody_asks_for_the_worst() -> None:
+    g = graph((1, 100, 400, ()), (2, 200, 400, ()))
+    for fee in range(1000):
+        g.set_fee(name(1), fee)
+        g.chunks()
+    assert len(g._worst) < 100
+    assert g.worst_chunk().txids == (name(2),)
