@@ -78,7 +78,7 @@ class MinerNode(FullNode):
         return self._script
 
     async def _wallet_script(self) -> bytes:
-        """A new address of the first wallet that is loaded; without any, of the one named miner, new or old."""
+        """A new address of the first wallet loaded; without any, of the one named miner, old or new."""
         wallets = await self._call("listwallets")
         if not wallets:
             try:
