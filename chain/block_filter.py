@@ -85,6 +85,12 @@ class BlockFilter:
         wanted = set(_hashed(scripts, self.block_hash, self.count))
         return bool(wanted) and not wanted.isdisjoint(self._values())
 
+    def missing(self, scripts: Iterable[bytes]) -> list[bytes]:
+        """Those of scripts that the block certainly does not touch."""
+        asked, values = list(scripts), set(self._values())
+        hashed = _hashed(asked, self.block_hash, self.count)
+        return [script for script, value in zip(asked, hashed, strict=True) if value not in values]
+
     def _values(self) -> Iterator[int]:
         """The hashed values in ascending order; DecodeError if they are not what the encoding says."""
         _, start = read_compact_size(self.encoded, 0)
