@@ -83,17 +83,17 @@ class OutboundLoop:
         target.next_try = self.manager.ports.clock.monotonic() + target.retry * jitter
         target.retry = min(2 * target.retry, LAST_RETRY)
 
-    async def run(self, group: asyncio.TaskGroup) -> None:
+    async def run(self) -> None:
         """Keeps connections up until it is cancelled."""
         clock = self.manager.ports.clock
         for name in self._seeds:
-            group.create_task(self.try_once(name, ConnectionType.ADDR_FETCH))
+            self.manager.spawn(self.try_once(name, ConnectionType.ADDR_FETCH))
         while True:
             now = clock.monotonic()
             for target in list(self._targets.values()):
                 if target.peer is None and not target.busy and target.next_try <= now:
                     target.busy = True
-                    group.create_task(self._keep(target))
+                    self.manager.spawn(self._keep(target))
             if self._automatic:
                 await self._fill()
             try:

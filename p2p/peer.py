@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .relay import PeerTransactions
 
 PING_INTERVAL = 120.0
+CLOSE_TIMEOUT = 1.0
 TIMEOUT_INTERVAL = 20 * 60.0
 """Seconds of silence, or without an answer to a ping, after which a peer is given up."""
 
@@ -188,7 +189,11 @@ class Peer:
                 self.close()
         finally:
             self.close()
-            await connection.wait_closed()
+            try:
+                async with self.context.ports.clock.timeout(CLOSE_TIMEOUT):
+                    await connection.wait_closed()
+            except TimeoutError:
+                pass
 
     async def handle(self, frame: Frame) -> None:
         """One message, to its end."""

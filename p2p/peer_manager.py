@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from pybitcoind.chain.events import (
@@ -29,6 +29,7 @@ from .codec_v1 import V1Codec
 from .connection import Connection
 from .context import Bind, Context, FilterIndex, P2POptions
 from .eviction import Candidate, select_for_eviction
+from .filter_sync import FilterSync
 from .handshake import ConnectionType, Handshake, LocalVersion, desirable_services
 from .messages import InvMessage, NetAddress, ServiceFlags
 from .messages.netaddress import split_host_port
@@ -83,6 +84,8 @@ class PeerManager:
         self.addresses = AddressRelay(self.context, address_book, ban_list)
         self.addresses.local = [NetAddress.parse(a, params.port) for a in options.external_addresses]
         self.outbound = OutboundLoop(self)
+        self.filters = FilterSync(self.context, self.sync) if options.headers_only else None
+        """SPV: the chain of filter headers, and filters."""
         self.handlers = self._handler_table()
         self.listeners: list[Listener] = []
         self.network_active = options.network_active
@@ -91,6 +94,7 @@ class PeerManager:
         self._due = asyncio.Event()
         self._stopped = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
+        self._tasks: dict[asyncio.Task[None], None] = {}
         self._subscription: Subscription | None = None
         self._closed_sent = self._closed_received = 0
         self.started_at = self.context.now()
@@ -103,7 +107,7 @@ class PeerManager:
             await peer.on_pong(message)
 
         sync, relay, serving, addresses = self.sync, self.relay, self.serving, self.addresses
-        return {
+        table: dict[str, Handler] = {
             "ping": on_ping,
             "pong": on_pong,
             "inv": self._on_inv,
@@ -126,6 +130,9 @@ class PeerManager:
             "filteradd": self._on_bloom,
             "filterclear": self._on_bloom,
         }
+        if self.filters is not None:
+            table |= {"cfheaders": self.filters.on_cfheaders, "cfilter": self.filters.on_cfilter}
+        return table
 
     async def _on_inv(self, peer: Peer, message: InvMessage) -> None:
         blocks = [item.hash for item in message.items if item.type == 2]
@@ -166,18 +173,18 @@ class PeerManager:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
-                tasks = [
-                    group.create_task(self._subscription.run()),
-                    group.create_task(self._pump()),
-                    group.create_task(self.relay.run_orphans()),
-                    group.create_task(self.outbound.run(group)),
-                ]
+                group.create_task(self._subscription.run())
+                self.spawn(self._pump())
+                self.spawn(self.relay.run_orphans())
+                self.spawn(self.outbound.run())
+                if self.filters is not None:
+                    self.spawn(self.filters.run(self.spawn))
                 await self._stopped.wait()
                 for listener in self.listeners:
                     await listener.close()
                 for peer in list(self.peers.values()):
                     peer.close()
-                for task in tasks[1:]:
+                for task in list(self._tasks):
                     task.cancel()
                 self._unsubscribe()
         finally:
@@ -186,6 +193,15 @@ class PeerManager:
             for listener in self.listeners:
                 await listener.close()
             self.listeners.clear()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs work until it ends or `stop` cancels it; nothing once we stop."""
+        if self._group is None or self._stopped.is_set():
+            work.close()
+            return
+        task = self._group.create_task(work)
+        self._tasks[task] = None
+        task.add_done_callback(lambda done: self._tasks.pop(done, None))
 
     def _unsubscribe(self) -> None:
         if self._subscription is not None:
@@ -251,6 +267,8 @@ class PeerManager:
                     self.sync.tip_changed(event.tip, event.fork)
             case _:
                 pass
+        if self.filters is not None:
+            self.filters.wake()
 
     # Peers come
 
@@ -332,7 +350,6 @@ class PeerManager:
         services: int = 0,
         prefer_evict: bool = False,
     ) -> Peer:
-        assert self._group is not None
         peer_id, self._next_id = self._next_id, self._next_id + 1
         our_services = self.options.services
         if permissions & Permission.BLOOMFILTER:
@@ -373,7 +390,7 @@ class PeerManager:
         )
         peer.on_version, peer.on_complete = self._on_version, self._on_complete
         self.peers[peer_id] = peer
-        self._group.create_task(self._run_peer(peer))
+        self.spawn(self._run_peer(peer))
         return peer
 
     def _is_own_nonce(self, nonce: int) -> bool:
@@ -399,6 +416,8 @@ class PeerManager:
 
     def _on_complete(self, peer: Peer) -> None:
         self.relay.complete_peer(peer)
+        if self.filters is not None:
+            self.filters.add_peer(peer)
         text = (
             f"New {peer.kind.value} peer connected: transport: {peer.connection.transport}, "
             f"version: {peer.features.version}, {peer.log_name}"
@@ -426,6 +445,8 @@ class PeerManager:
         self.peers.pop(peer.id, None)
         self.sync.remove_peer(peer)
         self.relay.remove_peer(peer)
+        if self.filters is not None:
+            self.filters.remove_peer(peer)
         self._closed_sent += peer.connection.sent.total
         self._closed_received += peer.connection.received.total
         full = peer.handshake.complete and not peer.inbound and peer.kind is not ConnectionType.BLOCK_RELAY
@@ -593,8 +614,7 @@ class PeerManager:
 
     def try_node(self, target: str) -> None:
         """addnode onetry: one try, in the background."""
-        if self._group is not None:
-            self._group.create_task(self.outbound.try_once(target, ConnectionType.MANUAL))
+        self.spawn(self.outbound.try_once(target, ConnectionType.MANUAL))
 
     def add_connection(self, target: str, kind: ConnectionType) -> bool:
         """addconnection: a test's outbound connection of any kind; False where the slots are taken."""
@@ -603,9 +623,9 @@ class PeerManager:
             ConnectionType.BLOCK_RELAY: MAX_OUTBOUND_BLOCK_RELAY,
         }
         count = sum(peer.kind is kind for peer in self.peers.values())
-        if self._group is None or count >= limits.get(kind, MAX_ADDNODE + count):
+        if not self.running or count >= limits.get(kind, MAX_ADDNODE + count):
             return False
-        self._group.create_task(self.outbound.try_once(target, kind))
+        self.spawn(self.outbound.try_once(target, kind))
         return True
 
     # Asked by the node

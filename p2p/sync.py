@@ -7,7 +7,7 @@ Bitcoin Core 31.99 (net_processing.cpp), log lines included.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pybitcoind.chain.consensus.blocks import has_valid_proof_of_work, is_block_mutated
@@ -72,6 +72,8 @@ class BlockSync:
         self.download = BlockDownload(context.headers, segwit_height=context.params.segwit_height)
         self.announcements: dict[int, PeerAnnouncements] = {}
         self.last_tip_update = 0.0
+        self.on_learned: Callable[[], None] = lambda: None
+        """Called when a peer showed what chain it has."""
         self._sources: dict[bytes, int] = {}
         """Who sent a block whose verdict is still out."""
         self._wanted: dict[bytes, list[asyncio.Future[Block]]] = {}
@@ -223,6 +225,7 @@ class BlockSync:
         """The peer has this chain: it is judged by it."""
         context, tip = self.context, self.context.tip
         self.download.announced(peer.id, last.hash)
+        self.on_learned()
         best = peer.blocks.best_known
         if new and last.chainwork > tip.chainwork:
             peer.blocks.last_announcement = context.now()

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import ports as test_ports
 
 from pybitcoind.chain.events import EventBus
+from pybitcoind.chain.indexes.block_filters import BlockFilterIndex
 from pybitcoind.chain.manager import ChainManager, ChainOptions
 from pybitcoind.chain.mempool.pool import Mempool
 from pybitcoind.chain.params import ChainParams, regtest
@@ -20,6 +21,7 @@ from pybitcoind.chain.primitives.block import Block
 from pybitcoind.chain.primitives.transaction import Transaction
 from pybitcoind.chain.storage.database import MemoryStorage
 from pybitcoind.p2p.context import Bind, P2POptions
+from pybitcoind.p2p.messages import ServiceFlags
 from pybitcoind.p2p.peer_manager import PeerManager
 
 T = TypeVar("T")
@@ -118,9 +120,11 @@ class World:
         params: ChainParams | None = None,
         chain_options: ChainOptions | None = None,
         storage: MemoryStorage | None = None,
+        filters: bool = False,
         **options: Any,
     ) -> P2PNode:
-        """A running node. options: of P2POptions; it listens on host unless binds are given."""
+        """A running node. options: of P2POptions; it listens on host unless binds are given. filters: it
+        serves compact filters."""
         ports = Ports(
             clock=RunningClock(self._start),
             random=test_ports.TestRandom(len(self.nodes)),
@@ -129,14 +133,17 @@ class World:
             storage=storage or MemoryStorage(),
             log=test_ports.ListLog(),
         )
-        values = {"binds": [Bind((host, port))], "automatic_outbound": False} | options
+        values: dict[str, Any] = {"binds": [Bind((host, port))], "automatic_outbound": False} | options
+        if filters:
+            values["services"] = P2POptions().services | ServiceFlags.COMPACT_FILTERS
         if values.get("headers_only"):
             chain_options = ChainOptions(headers_only=True)
         node = await self._stack.enter_async_context(
-            _running(name, ports, params or regtest(), chain_options, P2POptions(**values))
+            _running(name, ports, params or regtest(), chain_options, P2POptions(**values), filters)
         )
         self.nodes.append(node)
         await node.feed(blocks)
+        await node.chain.events.drained()
         return node
 
 
@@ -147,10 +154,17 @@ async def _running(
     params: ChainParams,
     chain_options: ChainOptions | None,
     options: P2POptions,
+    filters: bool,
 ) -> AsyncIterator[P2PNode]:
     chain = await ChainManager.open(ports, params, chain_options, EventBus())
     node = P2PNode(name, ports, chain, options)
     owner = asyncio.create_task(chain.run_owner())
+    index = BlockFilterIndex(chain, chain.events, ports, params) if filters else None
+    indexing = None
+    if index is not None:
+        await index.open()
+        indexing = asyncio.create_task(index.run())
+        node.peers.context.filter_index = index
     await node.peers.listen()
     peers = asyncio.create_task(node.peers.run())
     await asyncio.sleep(0)
@@ -162,6 +176,10 @@ async def _running(
         chain.stop_owner()
         chain.events.finish()
         await asyncio.gather(owner, return_exceptions=True)
+        if index is not None and indexing is not None:
+            index.stop()
+            await indexing
+            await index.close()
         await chain.close()
         for task in (peers, owner):
             if (error := task.exception()) is not None:

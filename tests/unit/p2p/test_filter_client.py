@@ -1,0 +1,288 @@
+"""Filter headers from peers that agree, lie, or cannot be told apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+from scene import make_scene
+
+from pybitcoind.chain.block_filter import BlockFilter, basic_elements, filter_header
+from pybitcoind.chain.header_tree import HeaderTree
+from pybitcoind.chain.primitives.block import Block
+from pybitcoind.chain.primitives.hashes import hash160, sha256
+from pybitcoind.chain.primitives.transaction import Coin
+from pybitcoind.p2p.filter_client import (
+    AskFilter,
+    AskHeaders,
+    Drop,
+    FetchBlock,
+    FilterClient,
+    Rewound,
+    revealed_script,
+)
+
+SCENE = make_scene(130)
+SPEND = SCENE.spend(SCENE.mature[0])
+BLOCKS = [SCENE.params.genesis, *SCENE.blocks, SCENE.block(SPEND)]
+BY_HASH = {block.hash: block for block in BLOCKS}
+SPENT = {BLOCKS[-1].hash: [[SCENE.mature[0][1]]]}
+
+
+def true_filter(block: Block) -> bytes:
+    return BlockFilter.of_block(block, SPENT.get(block.hash, [])).encoded
+
+
+def lacking(block: Block) -> bytes:
+    """A filter without the scripts of the block's outputs."""
+    return BlockFilter.of_elements(block.hash, [b"\x51other"]).encoded
+
+
+def padded(block: Block) -> bytes:
+    """A filter with one script too many: nothing in the block shows that it is false."""
+    elements = basic_elements(block, SPENT.get(block.hash, []))
+    return BlockFilter.of_elements(block.hash, [*elements, b"\x51other"]).encoded
+
+
+@dataclass
+class Server:
+    """A peer. false: height to what it serves instead of the true filter."""
+
+    false: dict[int, object] = field(default_factory=dict)
+    mute: bool = False
+
+    def filter(self, block: Block, height: int) -> bytes:
+        make = self.false.get(height, true_filter)
+        return make(block)  # type: ignore[operator]
+
+    def cfheaders(self, blocks: list[Block], start: int, stop: int) -> tuple[bytes, list[bytes]]:
+        header, previous, hashes = bytes(32), bytes(32), []
+        for height, block in enumerate(blocks[: stop + 1]):
+            if height == start:
+                previous = header
+            one = BlockFilter.trusted(block.hash, self.filter(block, height))
+            header = filter_header(one.hash, header)
+            if height >= start:
+                hashes.append(one.hash)
+        return previous, hashes
+
+
+class World:
+    def __init__(self, blocks: list[Block] | None = None) -> None:
+        self.blocks = blocks or BLOCKS
+        self.tree = HeaderTree()
+        for block in self.blocks:
+            self.tree.best_header = self.tree.add(block.header, 2)
+        self.client = FilterClient(self.tree, lambda peer, node: True)
+        self.servers: dict[int, Server] = {}
+        self.dropped: dict[int, str] = {}
+        self.rewound: list[int] = []
+        self.fetched = 0
+        self.now = 0.0
+
+    def add(self, peer: int, server: Server) -> None:
+        self.servers[peer] = server
+        self.client.add_peer(peer)
+
+    def run(self) -> None:
+        while actions := self.client.poll(self.now):
+            for action in actions:
+                self.act(action)
+
+    def act(self, action: object) -> None:
+        match action:
+            case AskHeaders(peer, start, stop_hash) if not self.servers[peer].mute:
+                stop = next(h for h, b in enumerate(self.blocks) if b.hash == stop_hash)
+                previous, hashes = self.servers[peer].cfheaders(self.blocks, start, stop)
+                self.client.on_cfheaders(peer, stop_hash, previous, hashes)
+            case AskFilter(peer, height, block_hash):
+                self.client.on_cfilter(
+                    peer, block_hash, self.servers[peer].filter(BY_HASH[block_hash], height)
+                )
+            case FetchBlock(block_hash):
+                self.fetched += 1
+                self.client.on_block(BY_HASH[block_hash], block_hash)
+            case Drop(peer, reason):
+                self.dropped[peer] = reason
+            case Rewound(height):
+                self.rewound.append(height)
+
+    def is_true(self) -> bool:
+        """Filter hashes of all blocks are known, and right."""
+        client = self.client
+        return client.height == len(self.blocks) - 1 and all(
+            client.filter_hash(h) == BlockFilter.trusted(b.hash, true_filter(b)).hash
+            for h, b in enumerate(self.blocks)
+        )
+
+
+def test_peers_that_agree() -> None:
+    world = World()
+    for peer in (1, 2, 3):
+        world.add(peer, Server())
+    world.run()
+    assert world.is_true() and not world.dropped and not world.fetched
+    assert world.client.agreeing_peers(131) == [1, 2, 3]
+    assert world.client.top is world.tree.best_header
+
+
+@pytest.mark.parametrize("height", [1, 77, 131])
+def test_a_filter_that_lacks_an_output_is_false(height: int) -> None:
+    world = World()
+    world.add(1, Server({height: lacking}))
+    world.add(2, Server())
+    world.run()
+    assert world.is_true() and list(world.dropped) == [1] and "false filter" in world.dropped[1]
+    assert not world.rewound
+
+
+def test_two_liars_against_one() -> None:
+    world = World()
+    world.add(1, Server({50: lacking}))
+    world.add(2, Server({50: lacking, 60: lacking}))
+    world.add(3, Server())
+    world.run()
+    assert world.is_true() and sorted(world.dropped) == [1, 2]
+
+
+def test_what_the_block_cannot_decide_stays_disputed_and_the_rest_goes_on() -> None:
+    world = World()
+    world.add(1, Server({50: padded}))
+    world.add(2, Server())
+    world.run()
+    client = world.client
+    assert not world.dropped and client.height == 131 and list(client.disputed) == [50]
+    assert client.filter_hash(50) is None and client.filter_hash(51) is not None
+    assert client.agreeing_peers(131) == [1, 2]
+    world.add(3, Server({50: padded, 90: lacking}))
+    world.add(4, Server())
+    world.run()
+    assert list(world.dropped) == [3] and client.agreeing_peers(131) == [1, 2, 4]
+    assert client.disputed == {50: client.disputed[50]} and len(client.disputed[50]) == 2
+
+
+def test_a_later_peer_that_lies_about_the_past() -> None:
+    world = World()
+    world.add(1, Server())
+    world.run()
+    world.add(2, Server({20: lacking}))
+    world.add(3, Server())
+    world.run()
+    assert world.is_true() and list(world.dropped) == [2]
+    assert world.client.agreeing_peers(131) == [1, 3]
+
+
+def test_a_liar_that_was_alone_is_found_out_by_the_first_honest_peer() -> None:
+    world = World()
+    world.add(1, Server({20: lacking}))
+    world.run()
+    assert world.client.height == 131 and not world.is_true()
+    world.add(2, Server())
+    world.run()
+    assert world.is_true() and list(world.dropped) == [1] and world.rewound == [20]
+
+
+def test_a_liar_that_left_is_found_out_too() -> None:
+    world = World()
+    world.add(1, Server({20: padded}))
+    world.run()
+    world.client.remove_peer(1)
+    world.add(2, Server())
+    world.run()
+    assert world.client.height == 131 and list(world.client.disputed) == [20], "nobody is left to ask"
+
+
+def test_a_filter_that_is_not_the_announced_one() -> None:
+    class TwoFaced(Server):
+        def cfheaders(self, blocks: list[Block], start: int, stop: int) -> tuple[bytes, list[bytes]]:
+            return Server({30: lacking}).cfheaders(blocks, start, stop)
+
+    world = World()
+    world.add(1, TwoFaced())
+    world.add(2, Server())
+    world.run()
+    assert world.is_true() and "not the one it announced" in world.dropped[1]
+
+
+def test_peers_that_do_not_answer_hold_nobody_up_for_long() -> None:
+    world = World()
+    world.add(1, Server(mute=True))
+    world.add(2, Server())
+    world.run()
+    assert world.client.height == -1
+    world.now = 31.0
+    world.run()
+    assert world.is_true() and list(world.dropped) == [1]
+
+
+def test_a_reorganisation_cuts_and_goes_on() -> None:
+    world = World(BLOCKS[:121])
+    world.add(1, Server())
+    world.run()
+    scene = make_scene(110)
+    branch = [scene.block(time=scene.tip.time + 90)]
+    scene = scene.extended(branch[0])
+    for _ in range(15):
+        branch.append(scene.block(time=scene.tip.time + 60))
+        scene = scene.extended(branch[-1])
+    for block in branch:
+        world.tree.best_header = world.tree.add(block.header, 2)
+    world.blocks = BLOCKS[:111] + branch
+    world.run()
+    assert world.is_true() and not world.dropped
+
+
+def test_a_snapshot_is_taken_up_again() -> None:
+    world = World()
+    world.add(1, Server())
+    world.run()
+    saved = world.client.snapshot()
+    again = World()
+    again.client.restore(*saved)
+    assert again.client.height == 131 and again.client.filter_header(131) == world.client.filter_header(131)
+    again.add(1, Server())
+    again.run()
+    assert again.is_true() and again.client.agreeing_peers(131) == [1]
+    other = World(BLOCKS[:5])
+    other.client.restore(*saved)
+    assert other.client.height == -1
+
+
+PUBKEY, SIGNATURE = b"\x02" + bytes(32), b"\x30\x06\x02\x01\x01\x02\x01\x01\x01"
+MULTISIG = b"\x51\x21" + PUBKEY + b"\x51\xae"
+
+
+@pytest.mark.parametrize(
+    "script_sig,witness,script",
+    [
+        (b"", (SIGNATURE, PUBKEY), b"\x00\x14" + hash160(PUBKEY)),
+        (b"", (b"", SIGNATURE, MULTISIG), b"\x00\x20" + sha256(MULTISIG)),
+        (b"\x09" + SIGNATURE + b"\x21" + PUBKEY, (), b"\x76\xa9\x14" + hash160(PUBKEY) + b"\x88\xac"),
+        (b"\x00\x09" + SIGNATURE + b"\x25" + MULTISIG, (), b"\xa9\x14" + hash160(MULTISIG) + b"\x87"),
+        (
+            b"\x16\x00\x14" + hash160(PUBKEY),
+            (SIGNATURE, PUBKEY),
+            b"\xa9\x14" + hash160(b"\x00\x14" + hash160(PUBKEY)) + b"\x87",
+        ),
+        (b"", (bytes(64),), None),  # taproot, by its key
+        (b"", (b"\x51", b"\xc0" + bytes(32)), None),  # taproot, by a script
+        (b"\x00\x09" + SIGNATURE, (), None),  # bare multisig
+        (b"", (b"\x51",), None),  # P2WSH of a script that nothing tells from a signature
+        (b"", (), None),
+    ],
+)
+def test_scripts_that_inputs_reveal(
+    script_sig: bytes, witness: tuple[bytes, ...], script: bytes | None
+) -> None:
+    assert revealed_script(script_sig, witness) == script
+
+
+def test_coins_spent_in_the_same_block_are_shown_by_the_block() -> None:
+    child = SCENE.spend(SCENE.output(SPEND))
+    block = SCENE.block(SPEND, child)
+    without = BlockFilter.of_elements(block.hash, [b"\x51x"])
+    from pybitcoind.p2p.filter_client import certain_elements, is_false
+
+    assert SPEND.vout[0].script_pubkey in certain_elements(block) and is_false(block, without.encoded)
+    full = BlockFilter.of_block(block, [[SCENE.mature[0][1]], [Coin(*SPEND.vout[0], 131, False)]])
+    assert not is_false(block, full.encoded) and is_false(block, b"\x05junk")
