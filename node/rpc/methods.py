@@ -10,6 +10,7 @@ NAMES = (
     "blockchain",
     "coins",
     "mempool",
+    "packages",
     "rawtransactions",
     "txoutproof",
     "util",
