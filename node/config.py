@@ -14,16 +14,20 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-from pybitcoind.chain.params import NETWORKS, ChainParams
+from typing import TYPE_CHECKING
 
 from .options import OPTIONS, Option
 from .rpc.json_text import pretty
+
+if TYPE_CHECKING:
+    from pybitcoind.chain.params import ChainParams
 
 Value = str | bool
 """False: negated (-noX); True: negated twice (-noX=0); else the text."""
 
 SECTIONS = ("main", "test", "testnet4", "signet", "regtest")
+SUBDIRS = {"main": "", "testnet4": "testnet4", "signet": "signet", "regtest": "regtest"}
+"""Directories of the networks we support; here, beside ChainParams, so that pybitcoin-cli starts fast."""
 CONF_NAME = "bitcoin.conf"
 
 
@@ -373,13 +377,15 @@ class Config:
         name = self.chain_name()
         if name not in SECTIONS:
             raise ConfigError(f"Unknown chain {name}.")
-        if name not in NETWORKS:
+        if name not in SUBDIRS:
             raise ConfigError("testnet3 is not supported. Consider using -testnet4.")
         return name
 
     @property
     def base_params(self) -> ChainParams:
         """The network's parameters before options change them (see node/network_options.py)."""
+        from pybitcoind.chain.params import NETWORKS
+
         return NETWORKS[self.network]()
 
     def _datadir_exists(self) -> bool:
@@ -397,7 +403,7 @@ class Config:
     @property
     def net_dir(self) -> Path:
         """The network's directory below datadir."""
-        return self.datadir / self.base_params.subdir
+        return self.datadir / SUBDIRS[self.network]
 
     @property
     def blocks_root(self) -> Path:
@@ -407,7 +413,7 @@ class Config:
         given = Path(os.path.abspath(self.text("blocksdir")))
         if not given.is_dir():
             raise ConfigError(f'Specified blocks directory "{self.text("blocksdir")}" does not exist.')
-        return given / self.base_params.subdir
+        return given / SUBDIRS[self.network]
 
     def path(self, name: str, default: str) -> Path | None:
         """A file option, relative to the network's directory; None if negated."""

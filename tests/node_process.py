@@ -15,7 +15,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -153,6 +154,15 @@ class Daemon:
             self._client = None
 
 
+@contextmanager
+def running(datadir: Path, *options: str, network: str = "regtest") -> Iterator[Daemon]:
+    """A daemon that serves; at the end it is stopped, if it still runs, and must stop as it should."""
+    with Daemon(datadir, *options, network=network) as daemon:
+        yield daemon.wait_ready()
+        if daemon.running:
+            daemon.stop_well()
+
+
 def command(datadir: Path, network: str = "regtest") -> list[str]:
     """The daemon's command line, quiet and on free ports of 127.0.0.1 and ::1."""
     program = [sys.executable, "-m", "pybitcoind.node.main", f"-chain={network}", f"-datadir={datadir}"]
@@ -175,4 +185,4 @@ def run_to_end(
         return code, daemon.stderr
 
 
-__all__ = ["Daemon", "NodeError", "RpcFailure", "command", "environment", "run_to_end"]
+__all__ = ["Daemon", "NodeError", "RpcFailure", "command", "environment", "run_to_end", "running"]

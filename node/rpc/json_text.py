@@ -18,7 +18,22 @@ class NumberText(str):
 
 def read_keeping_numbers(text: str) -> Any:
     """Parses JSON with every number as NumberText. ValueError if it is not JSON."""
-    return json.loads(text, parse_float=NumberText, parse_int=NumberText)
+    return json.loads(text, parse_float=NumberText, parse_int=NumberText, parse_constant=_refuse)
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def compact(value: Any) -> str:
+    """value on one line, its NumberText as it was."""
+    if isinstance(value, NumberText):
+        return str(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{quote(str(k))}:{compact(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(map(compact, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def quote(text: str) -> str:
