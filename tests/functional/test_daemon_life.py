@@ -50,8 +50,8 @@ def test_second_start_and_both_signals(tmp_path: Path) -> None:
 
 
 def test_start_is_fast_and_small(tmp_path: Path) -> None:
-    """An empty node answers within 0.5 s and takes at most 90 MB; the limits here leave room for a busy machine
-    and for Python's development mode (scripts/bench measures)."""
+    """An empty node answers within 0.5 s and takes at most 90 MB; the limits here leave room for a busy
+    machine (scripts/bench measures)."""
     began = time.monotonic()
     with running(tmp_path) as node:
         node.call("getblockcount")
