@@ -21,6 +21,7 @@ from ..script.solver import solve
 from ..script.taproot import output_key
 from .checksum import add_checksum
 from .keys import KeyExpression, KeyOrigin, SingleKey
+from .miniscript import Node
 
 
 class DescriptorError(ValueError):
@@ -259,6 +260,20 @@ class Raw(Descriptor):
         out.scripts.append(self.script)
 
 
+class MiniscriptOf(Descriptor):
+    """A witness script that reads as miniscript, inside wsh(); found by inference only."""
+
+    def __init__(self, params: ChainParams, script: bytes, node: Node) -> None:
+        super().__init__(params, [SingleKey(key) for key in node.all_keys()])
+        self.script, self.node = script, node
+
+    def text(self, *, normalized: bool = False) -> str:
+        return self.node.text(bytes.hex)
+
+    def _build(self, out: Expansion, pubkeys: list[bytes], index: int) -> None:
+        out.scripts.append(self.script)
+
+
 class Addr(Descriptor):
     name = "addr"
     is_solvable = False
@@ -301,6 +316,7 @@ __all__ = [
     "Descriptor",
     "DescriptorError",
     "Expansion",
+    "MiniscriptOf",
     "Multi",
     "Pk",
     "Pkh",

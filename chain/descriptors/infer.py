@@ -9,8 +9,9 @@ from ..script import secp
 from ..script.address import extract_destination
 from ..script.solver import solve
 from ..script.taproot import output_key as tweaked_key
-from .descriptor import Addr, Descriptor, Multi, Pk, Pkh, Raw, RawTr, Sh, Tr, Wpkh, Wsh
+from .descriptor import Addr, Descriptor, MiniscriptOf, Multi, Pk, Pkh, Raw, RawTr, Sh, Tr, Wpkh, Wsh
 from .keys import KeyExpression, KeyOrigin, SingleKey
+from .miniscript import infer_miniscript
 
 
 class ScriptProvider(Protocol):
@@ -77,9 +78,17 @@ def _infer(
         return Sh(params, inner=inner) if inner else None
     elif kind == "witness_v0_scripthash" and inside != "wsh":
         witness = provider.witness_script(solutions[0])
-        inner = _infer(witness, params, provider, "wsh") if witness is not None else None
+        inner = _infer_witness(witness, params, provider) if witness is not None else None
         return Wsh(params, inner=inner) if inner else None
     return None
+
+
+def _infer_witness(script: bytes, params: ChainParams, provider: ScriptProvider) -> Descriptor | None:
+    found = _infer(script, params, provider, "wsh")
+    if found is not None:
+        return found
+    node = infer_miniscript(script, provider.pubkey)
+    return None if node is None else MiniscriptOf(params, script, node)
 
 
 def _infer_taproot(

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-
 from pybitcoind.chain.storage.database import StorageError
 
 from ..config import Config, ConfigError
