@@ -33,7 +33,7 @@ from .filter_sync import FilterSync
 from .handshake import ConnectionType, Handshake, LocalVersion, desirable_services
 from .messages import InvMessage, NetAddress, ServiceFlags
 from .messages.netaddress import split_host_port
-from .outbound import MAX_ADDNODE, OutboundLoop
+from .outbound import OutboundLoop
 from .peer import Handler, Peer
 from .peer_info import peer_info
 from .permissions import Permission, resolve_implicit
@@ -616,14 +616,22 @@ class PeerManager:
         """addnode onetry: one try, in the background."""
         self.spawn(self.outbound.try_once(target, ConnectionType.MANUAL))
 
-    def add_connection(self, target: str, kind: ConnectionType) -> bool:
-        """addconnection: a test's outbound connection of any kind; False where the slots are taken."""
+    def has_slot(self, kind: ConnectionType) -> bool:
+        """Whether one more automatic outbound connection of this kind is allowed."""
+        kinds = [peer.kind for peer in self.peers.values()]
         limits = {
             ConnectionType.OUTBOUND_FULL_RELAY: MAX_OUTBOUND_FULL_RELAY,
             ConnectionType.BLOCK_RELAY: MAX_OUTBOUND_BLOCK_RELAY,
         }
-        count = sum(peer.kind is kind for peer in self.peers.values())
-        if not self.running or count >= limits.get(kind, MAX_ADDNODE + count):
+        if kind in limits and kinds.count(kind) >= limits[kind]:
+            return False
+        automatic = [k for k in kinds if k not in (ConnectionType.INBOUND, ConnectionType.MANUAL)]
+        most = MAX_OUTBOUND_FULL_RELAY + MAX_OUTBOUND_BLOCK_RELAY + MAX_FEELERS
+        return len(automatic) < min(most, self.options.max_connections)
+
+    def add_connection(self, target: str, kind: ConnectionType) -> bool:
+        """addconnection: a test's outbound connection of any kind; False where the slots are taken."""
+        if not self.running or not self.has_slot(kind):
             return False
         self.spawn(self.outbound.try_once(target, kind))
         return True
@@ -633,6 +641,11 @@ class PeerManager:
     def announce_transaction(self, tx: Transaction) -> None:
         """Announces a transaction of the mempool (or, SPV, of the wallet) to all peers."""
         self.relay.broadcast(tx)
+        self._wake()
+
+    def mock_forward(self, seconds: float) -> None:
+        """mockscheduler: what is due at intervals comes so much sooner."""
+        self.relay.mock_forward(seconds)
         self._wake()
 
     def send_ping(self) -> None:

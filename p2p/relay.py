@@ -490,6 +490,11 @@ class TxRelay:
             spread = self.context.ports.random.uniform() * REBROADCAST_SPREAD
             self._next_rebroadcast = now + REBROADCAST_DELAY + spread
 
+    def mock_forward(self, seconds: float) -> None:
+        """The next rebroadcast comes so much sooner."""
+        if self._next_rebroadcast is not None:
+            self._next_rebroadcast -= seconds
+
     # The chain moves
 
     def block_connected(self, block: Block, *, ibd: bool) -> None:
