@@ -5,7 +5,7 @@ from __future__ import annotations
 from .amounts import Json
 from .arguments import ANY_TEXT, ARR, INT, NUM, STR, parse_str
 from .context import RpcContext
-from .errors import internal_bug, invalid_parameter
+from .errors import internal_bug, invalid_parameter, misc_error
 from .registry import OPTIONAL, Arg, Result, ResultType, cli, curl, method
 
 R = ResultType
@@ -203,6 +203,22 @@ async def setmocktime(ctx: RpcContext, timestamp: int) -> Json:
     examples=cli("syncwithvalidationinterfacequeue") + curl("syncwithvalidationinterfacequeue"),
 )
 async def syncwithvalidationinterfacequeue(ctx: RpcContext) -> Json:
+    await ctx.node.events.drained()
+    return None
+
+
+@method(
+    "hidden",
+    "Bump the scheduler into the future (-regtest only)\n",
+    args=(Arg("delta_time", NUM, "Number of seconds to forward the scheduler into the future."),),
+    result=Result(R.NONE),
+)
+async def mockscheduler(ctx: RpcContext, delta_time: int) -> Json:
+    ctx.only_regtest("mockscheduler is for regression testing (-regtest mode) only")
+    if not 0 < delta_time <= 3600:
+        raise misc_error("delta_time must be between 1 and 3600 seconds (1 hr)")
+    if ctx.node.peers is not None:
+        ctx.node.peers.mock_forward(delta_time)
     await ctx.node.events.drained()
     return None
 

@@ -17,6 +17,9 @@ NAMES = (
     "mining",
     "getblocktemplate",
     "generating",
+    "network",
+    "addresses",
+    "chain_facts",
 )
 
 
