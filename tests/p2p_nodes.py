@@ -21,6 +21,7 @@ from pybitcoind.chain.primitives.block import Block
 from pybitcoind.chain.primitives.transaction import Transaction
 from pybitcoind.chain.storage.database import MemoryStorage
 from pybitcoind.p2p.context import Bind, P2POptions
+from pybitcoind.p2p.handshake import ConnectionType
 from pybitcoind.p2p.messages import ServiceFlags
 from pybitcoind.p2p.peer_manager import PeerManager
 
@@ -82,9 +83,8 @@ class P2PNode:
 
     async def dial(self, other: P2PNode | Endpoint) -> None:
         host, port = other.endpoint if isinstance(other, P2PNode) else other
-        before = len(self.peers.peers)
-        self.peers.try_node(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
-        await until(lambda: len(self.peers.peers) > before)
+        name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        assert await self.peers.connect(name, ConnectionType.MANUAL) is not None
 
     def advance_mock_time(self, seconds: int) -> None:
         self.ports.clock.set_mock_time(self.ports.clock.time() + seconds)
