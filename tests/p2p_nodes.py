@@ -84,7 +84,9 @@ class P2PNode:
     async def dial(self, other: P2PNode | Endpoint) -> None:
         host, port = other.endpoint if isinstance(other, P2PNode) else other
         name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        assert await self.peers.connect(name, ConnectionType.MANUAL) is not None
+        peer = await self.peers.connect(name, ConnectionType.MANUAL)
+        assert peer is not None
+        await until(lambda: peer.complete or peer.disconnecting)
 
     def advance_mock_time(self, seconds: int) -> None:
         self.ports.clock.set_mock_time(self.ports.clock.time() + seconds)
