@@ -97,7 +97,7 @@ class Node:
         self.mempool: Mempool | None = None
         self.peers: PeerManager | None = None
         self.wallets: WalletManager | None = None
-        self.indexes: dict[str, Index] = {}
+        self.indexes: dict[str, Index[Any]] = {}
         self.rpc: RpcServer | None = None
         self.started_at = clock.monotonic()
         self.stopping = asyncio.Event()

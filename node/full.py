@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pybitcoind.chain.events import Event, EventBus, TipChanged
 from pybitcoind.chain.indexes.base import Index
@@ -77,7 +77,7 @@ class FullNode:
             reindex_chainstate=config.flag("reindex-chainstate"),
         )
 
-    def _wanted_indexes(self) -> Iterator[tuple[str, Index]]:
+    def _wanted_indexes(self) -> Iterator[tuple[str, Index[Any]]]:
         node = self.node
         parts = (node.chain, node.events, node.ports, node.params)
         if node.config.flag("txindex"):
