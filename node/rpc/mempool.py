@@ -208,8 +208,8 @@ async def getrawmempool(ctx: RpcContext, verbose: bool, mempool_sequence: bool) 
     if verbose:
         if mempool_sequence:
             raise invalid_parameter("Verbose results cannot contain mempool sequence values.")
-        return {hash_hex(entry.txid): entry_json(pool, entry) for entry in pool.entries.values()}
-    txids = [hash_hex(txid) for txid in pool.entries]
+        return {hash_hex(entry.txid): entry_json(pool, entry) for entry in pool.in_mining_order()}
+    txids = [hash_hex(entry.txid) for entry in pool.in_mining_order()]
     return {"txids": txids, "mempool_sequence": pool.sequence} if mempool_sequence else txids
 
 
