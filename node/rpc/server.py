@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from pybitcoind.chain.owner import OwnerStopped
 from pybitcoind.chain.storage.database import StorageError
 
 from ..config import Config, ConfigError
@@ -110,6 +111,7 @@ class RpcServer:
         self._check_result = config.flag("rpcdoccheck")
         self._capacity = max(config.number("rpcthreads", 16), 1) + max(config.number("rpcworkqueue", 64), 1)
         self._busy = 0
+        self._running: set[asyncio.Task[object]] = set()
         self._timeout = config.number("rpcservertimeout", 30)
         self._credentials: Credentials | None = None
         self._allowed: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
@@ -158,11 +160,17 @@ class RpcServer:
             server.close()
 
     async def stop(self, grace: float) -> None:
-        """Waits up to grace seconds for running requests, then cancels them; removes the cookie."""
+        """Waits up to grace seconds for running requests, then ends them with code -9; removes the cookie."""
         self.stop_accepting()
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=grace)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=grace)
         if self._http is not None:
             self._http.pre_shutdown()
-            await self._http.shutdown(grace)
+            await self._http.shutdown(0.1)
         for server in self._servers:
             await server.wait_closed()
         if self._credentials is not None:
@@ -270,10 +278,14 @@ class RpcServer:
             )
             return _status(503, "Work queue depth exceeded")
         self._busy += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
         try:
             response = await handler(request)
         finally:
             self._busy -= 1
+            self._running.discard(task)
         if self._stopping:
             response.force_close()
         return response
@@ -386,6 +398,14 @@ class RpcServer:
             return result
         except RpcError:
             raise
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self._stopping or task is None:
+                raise
+            task.uncancel()
+            raise RpcError(RpcCode.CLIENT_NOT_CONNECTED, "Shutting down") from None
+        except OwnerStopped:
+            raise RpcError(RpcCode.CLIENT_NOT_CONNECTED, "Shutting down") from None
         except StorageError as error:
             self._node.fail(error)
             raise RpcError(RpcCode.DATABASE_ERROR, str(error)) from None

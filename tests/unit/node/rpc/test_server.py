@@ -17,7 +17,10 @@ from pybitcoind.node.config import Config
 from pybitcoind.node.log import DebugLog
 from pybitcoind.node.network_options import network_params
 from pybitcoind.node.ports import SystemClock
+from pybitcoind.node.rpc.amounts import Json
 from pybitcoind.node.rpc.auth import hashed
+from pybitcoind.node.rpc.context import RpcContext
+from pybitcoind.node.rpc.registry import method
 
 
 class NoRole:
@@ -362,6 +365,23 @@ async def test_warm_up_and_stop(tmp_path: Path) -> None:
         assert await server.task == 0
     assert "init message: Done loading" in server.log_text()
     assert server.log_text().endswith("Shutdown done\n")
+
+
+async def test_a_call_that_outlives_the_stop_is_ended(tmp_path: Path) -> None:
+    @method("test", "Waits for ever.")
+    async def forever(ctx: RpcContext) -> Json:
+        await asyncio.Event().wait()
+
+    async with Server(tmp_path) as server:
+        server.node.registry.methods["forever"] = forever
+        call = asyncio.create_task(ask(server, {"method": "forever", "jsonrpc": "2.0", "id": 1}))
+        await server.until(lambda: any(name == "forever" for name, _ in server.node.active_commands()))
+        began = asyncio.get_running_loop().time()
+        server.node.request_stop()
+        answer = await call
+        assert answer.json["error"] == {"code": -9, "message": "Shutting down"}
+        assert await server.task == 0
+        assert asyncio.get_running_loop().time() - began < 2
 
 
 async def test_a_stop_in_the_middle_of_the_start(tmp_path: Path) -> None:
