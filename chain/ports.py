@@ -144,6 +144,9 @@ class Storage(Protocol):
     def names(self, folder: str) -> list[str]:
         """Sorted names of the databases in folder ("blocks" gives ["blk00000.sqlite", "index.sqlite"])."""
 
+    def folders(self, folder: str, name: str) -> list[str]:
+        """Sorted folders below folder that hold a file called name: "wallets" gives ["alice", "sub/bob"]."""
+
     def size(self, name: str) -> int:
         """Bytes on disk; 0 if there is none."""
 

@@ -164,6 +164,9 @@ class PlacedStorage:
     def names(self, folder: str) -> list[str]:
         return self._place(folder).names(folder)
 
+    def folders(self, folder: str, name: str) -> list[str]:
+        return self._place(folder).folders(folder, name)
+
     def size(self, name: str) -> int:
         return self._place(name).size(name)
 

@@ -295,6 +295,10 @@ class FileStorage:
     def names(self, folder: str) -> list[str]:
         return sorted(path.name for path in (self.root / folder).glob("*" + SUFFIX))
 
+    def folders(self, folder: str, name: str) -> list[str]:
+        start = self.root / folder
+        return sorted(path.parent.relative_to(start).as_posix() for path in start.rglob(name))
+
     def size(self, name: str) -> int:
         path = self.root / name
         return sum(part.stat().st_size for part in (path, Path(f"{path}-wal")) if part.is_file())
@@ -321,6 +325,11 @@ class MemoryStorage:
         start = folder.rstrip("/") + "/"
         inside = [name[len(start) :] for name in self._connections if name.startswith(start)]
         return sorted(name for name in inside if "/" not in name and name.endswith(SUFFIX))
+
+    def folders(self, folder: str, name: str) -> list[str]:
+        start, end = folder.rstrip("/") + "/", "/" + name
+        inside = [known for known in self._connections if known.startswith(start) and known.endswith(end)]
+        return sorted(known[len(start) : -len(end)] for known in inside)
 
     def size(self, name: str) -> int:
         if name not in self._connections:
