@@ -78,9 +78,7 @@ class TreeKey:
 
     def at(self, index: int) -> tuple[bytes, KeyOrigin]:
         """The key at index (of the wildcard) and its origin; DerivationError if a private key is needed."""
-        steps: tuple[int, ...] = ()
-        if self.wildcard is not Wildcard.NONE:
-            steps = (index | HARDENED if self.wildcard is Wildcard.HARDENED else index,)
+        steps = self.steps(index)[len(self.path) :]
         if self.wildcard is Wildcard.HARDENED:
             key = self._derive(self.path + steps)
         else:
@@ -88,6 +86,12 @@ class TreeKey:
                 self._parent = self._derive(self.path)
             key = self._parent.derive_path(steps)
         return key.pubkey, KeyOrigin(self._origin().fingerprint, self._origin().path + self.path + steps)
+
+    def steps(self, index: int) -> tuple[int, ...]:
+        """The path from root to the key at index."""
+        if self.wildcard is Wildcard.NONE:
+            return self.path
+        return (*self.path, index | HARDENED if self.wildcard is Wildcard.HARDENED else index)
 
     def text(self, params: ChainParams, *, normalized: bool = False) -> str:
         """normalized: an xpub behind the last hardened step, so that no private key is needed below."""
