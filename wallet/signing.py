@@ -77,6 +77,15 @@ class Keyring:
         self._witness.update(expansion.witness_scripts)
         self._internal.update(expansion.taproot)
 
+    def merge(self, other: Keyring) -> None:
+        """Takes in what other knows."""
+        self.secrets.update(other.secrets)
+        self._by_hash.update(other._by_hash)
+        self._redeem.update(other._redeem)
+        self._witness.update(other._witness)
+        self._internal.update(other._internal)
+        self._origins.update(other._origins)
+
     def secret(self, pubkey: bytes) -> bytes | None:
         return self.secrets.get(pubkey)
 
