@@ -19,11 +19,9 @@ class _Columns:
 
     def __init__(self) -> None:
         self.rows: list[tuple[str, str]] = []
-        self._width = 0
 
     def add(self, left: str, right: str = "") -> None:
         self.rows.append((left, right))
-        self._width = max(self._width, len(left))
 
     def drop_comma(self) -> None:
         """What follows closes the list, so the last line ends without its comma."""
@@ -31,7 +29,7 @@ class _Columns:
         self.rows[-1] = (left[:-1], right)
 
     def text(self) -> str:
-        width = self._width + 4
+        width = max((len(left) for left, _ in self.rows), default=0) + 4
         lines = []
         for left, right in self.rows:
             if not right:

@@ -21,7 +21,17 @@ NAMES = (
     "addresses",
     "chain_facts",
 )
+WALLET_NAMES = (
+    "wallet",
+    "wallet_addresses",
+    "wallet_coins",
+    "wallet_descriptors",
+    "wallet_history",
+    "wallet_send",
+)
 
 
-def modules() -> list[ModuleType]:
-    return [import_module(f"{__package__}.{name}") for name in NAMES]
+def modules(*, wallets: bool = True) -> list[ModuleType]:
+    """wallets: False leaves out the methods of a wallet (-disablewallet)."""
+    names = NAMES + WALLET_NAMES if wallets else NAMES
+    return [import_module(f"{__package__}.{name}") for name in names]
