@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pybitcoind.chain.consensus.limits import MAX_FUTURE_BLOCK_TIME
 from pybitcoind.chain.events import Event, EventBus, TipChanged
 from pybitcoind.chain.indexes.base import Index
 from pybitcoind.chain.indexes.block_filters import BlockFilterIndex
@@ -20,10 +19,12 @@ from pybitcoind.chain.owner import OwnerStopped
 from pybitcoind.chain.verify_chain import VerifyResult
 
 from .checks import filter_index_wanted
-from .config import ConfigError, RebuildNeeded
+from .config import ConfigError
 from .notify import run_command
 from .peer_side import PeerSide
 from .policy_options import policy_settings
+from .wallet_chain import FullNodeChain
+from .wallet_side import WalletSide
 
 if TYPE_CHECKING:
     from .app import Node
@@ -42,6 +43,7 @@ class FullNode:
         self._subscribers: list[asyncio.Task[None]] = []
         self._filter_index: BlockFilterIndex | None = None
         self._peer_side = PeerSide(node)
+        self._wallet_side = WalletSide(node)
         self._mempool_file = node.net_dir / "mempool.dat"
         self._keep_mempool = node.config.flag("persistmempool", True)
 
@@ -64,6 +66,7 @@ class FullNode:
             await index.open()
         if config.values("blocknotify"):
             self._subscribe("blocknotify", self._notify_of_block)
+        await self._wallet_side.open(FullNodeChain(node))
         self._owner = node.spawn("owner", node.chain.run_owner())
         await self._verify()
         await self._peer_side.open(self._filter_index)
@@ -76,17 +79,9 @@ class FullNode:
             stop_at_height=config.number("stopatheight"),
             reindex=config.flag("reindex"),
             reindex_chainstate=config.flag("reindex-chainstate"),
-            prune_target=self._prune_target(),
         )
 
-    def _prune_target(self) -> int | None:
-        """Bytes of blocks to keep; 0 for -prune=1, pruning by RPC only; None without -prune."""
-        wanted = self.node.config.number("prune")
-        if wanted <= 0:
-            return None
-        return 0 if wanted == 1 else wanted << 20
-
-    def _wanted_indexes(self) -> Iterator[tuple[str, Index[Any]]]:
+    def _wanted_indexes(self) -> Iterator[tuple[str, Index]]:
         node = self.node
         parts = (node.chain, node.events, node.ports, node.params)
         if node.config.flag("txindex"):
@@ -98,18 +93,15 @@ class FullNode:
     async def _verify(self) -> None:
         """Looks through the last blocks (-checkblocks, -checklevel)."""
         node, config = self.node, self.node.config
-        if node.chain.tip.time > node.ports.clock.time() + MAX_FUTURE_BLOCK_TIME:
-            raise RebuildNeeded(
-                "The block database contains a block which appears to be from the future. This may be due to "
-                "your computer's date and time being set incorrectly. Only rebuild the block database if you "
-                "are sure that your computer's date and time are correct"
-            )
         node.status("Verifying blocks…")
         result = await node.chain.verify_chain(
             config.number("checklevel", 3), config.number("checkblocks", 6)
         )
         if result is VerifyResult.CORRUPTED:
-            raise RebuildNeeded("Corrupted block database detected")
+            raise ConfigError(
+                "Corrupted block database detected. Please restart with -reindex or -reindex-chainstate to "
+                "recover."
+            )
         node.debug_log.info("Block index and chainstate loaded")
 
     async def start(self) -> None:
@@ -117,6 +109,7 @@ class FullNode:
         tip = node.chain.tip
         node.debug_log.info(f"block tree size = {len(node.chain.headers)}")
         node.debug_log.info(f"nBestHeight = {tip.height}")
+        self._wallet_side.start()
         self._import = node.spawn("import", self._import_and_load())
         await self._peer_side.start()
 
@@ -159,6 +152,7 @@ class FullNode:
         await self._peer_side.stop()
         if not hasattr(node, "chain"):
             return
+        self._wallet_side.stop()
         node.chain.stop_owner()
         if self._owner is not None:
             await asyncio.wait((self._owner,))
@@ -169,6 +163,7 @@ class FullNode:
         node.events.finish()
         if self._subscribers:
             await asyncio.wait(self._subscribers)
+        await self._wallet_side.close()
         for index in node.indexes.values():
             await index.close()
         if node.storage_failed:

@@ -65,6 +65,7 @@ class PeerSide:
         log, options = self._node.ports.log, peers.options
         everywhere = not (self._node.config.values("bind") or self._node.config.values("whitebind"))
         chosen = 0
+        failures = []
         for bind in list(options.binds):
             host, port = bind.endpoint
             port = port or (chosen if everywhere else 0)
@@ -72,14 +73,14 @@ class PeerSide:
             try:
                 await peers.listen()
             except OSError as error:
-                failure = _bind_error(host, port, error)
-                log.error(failure)
-                if everywhere and host == "::":
-                    continue  # the machine may lack IPv6, and nobody asked for it
-                raise ConfigError(failure) from None
+                failures.append(_bind_error(host, port, error))
+                log.error(failures[-1])
+                continue
             host, port = peers.endpoints[-1]
             chosen = chosen or port
             log.info(f"Bound to {_text(host, port)}")
+        if failures and (not everywhere or len(failures) == len(options.binds) + 1):
+            raise ConfigError(failures[0])
 
     async def _save_at_times(self) -> None:
         while True:
