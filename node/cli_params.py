@@ -102,12 +102,12 @@ send 0:outputs 1:conf_target 3:fee_rate 4:options 4:add_inputs 4:include_unsafe 
 sendall 0:recipients 1:conf_target 3:fee_rate 4:options 4:add_to_wallet 4:fee_rate 4:include_watching
     4:inputs 4:locktime 4:lock_unspents 4:psbt 4:send_max 4:minconf 4:maxconf 4:conf_target 4:replaceable
     4:solving_data 4:version
-sendmany 0:dummy:text 1:amounts 2:minconf 3:comment:text 4:subtractfeefrom 7:estimate_mode:text 8:fee_rate
-    9:verbose
+sendmany 0:dummy:text 1:amounts 2:minconf 3:comment:text 4:subtractfeefrom 5:replaceable 6:conf_target
+    7:estimate_mode:text 8:fee_rate 9:verbose
 sendmsgtopeer 0:peer_id
 sendrawtransaction 1:maxfeerate 2:maxburnamount
 sendtoaddress 0:address:text 1:amount 2:comment:text 3:comment_to:text 4:subtractfeefromamount
-    7:estimate_mode:text 8:avoid_reuse 9:fee_rate 10:verbose
+    5:replaceable 6:conf_target 7:estimate_mode:text 8:avoid_reuse 9:fee_rate 10:verbose
 setban 2:bantime 3:absolute
 setlabel 1:label:text
 setmocktime 0:timestamp
