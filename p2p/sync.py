@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from pybitcoind.chain.consensus.blocks import has_valid_proof_of_work, is_block_mutated
+from pybitcoind.chain.consensus.blocks import check_block_mutated, has_valid_proof_of_work
 from pybitcoind.chain.consensus.errors import BlockFault, BlockInvalid
 from pybitcoind.chain.consensus.pow import block_work
 from pybitcoind.chain.header_tree import HeaderNode
@@ -264,6 +264,15 @@ class BlockSync:
         if items:
             peer.send(GetData(items))
 
+    def _mutated(self, block: Block, parent: HeaderNode) -> bool:
+        """The body is not the one that the header commits to."""
+        try:
+            check_block_mutated(block, parent.height + 1 >= self.context.params.segwit_height)
+        except BlockInvalid as error:
+            self.context.log.debug("validation", f"Block mutated: {error}")
+            return True
+        return False
+
     async def on_block(self, peer: Peer, message: BlockMessage) -> None:
         context, block = self.context, message.block
         if context.chain.loading_blocks:
@@ -272,9 +281,7 @@ class BlockSync:
         block_hash, download = block.hash, self.download
         peer.debug(f"received block {hash_hex(block_hash)}")
         parent = context.headers.get(block.header.prev_hash)
-        if parent is not None and is_block_mutated(
-            block, check_witness_root=parent.height + 1 >= context.params.segwit_height
-        ):
+        if parent is not None and self._mutated(block, parent):
             peer.debug("Received mutated block from")
             download.done(block_hash, context.now(), only_from=peer.id)
             return peer.misbehaving("mutated block")
