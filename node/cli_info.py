@@ -147,48 +147,60 @@ def _milliseconds(peer: dict[str, Any], key: str) -> str:
 
 
 def _peer_table(peers: list[dict[str, Any]], level: int, now: int) -> str:
-    """One line a peer, inbound first, each group by lowest ping."""
+    """One line a peer, inbound first, each group by lowest ping; columns widen with what is in them."""
 
     def since(peer: dict[str, Any], key: str, unit: int) -> str:
         when = int(peer[key])
         return str((now - when) // unit) if when else ""
 
-    rows = [["<->", "type", "net", "serv", "v", "mping", "ping", "send", "recv", "txn", "blk", "hb"]]
-    rows[0] += ["addrp", "addrl", "age", "id"]
-    for peer in sorted(peers, key=lambda p: (not p["inbound"], float(p.get("minping") or -1))):
-        relays = peer.get("relaytxes", True)
-        rows.append(
-            [
-                "in" if peer["inbound"] else "out",
-                _CONNECTION_TYPES.get(peer["connection_type"], ""),
-                SHORT_NAMES.get(peer["network"], peer["network"]),
-                _letters(peer["servicesnames"]),
-                str(peer.get("transport_protocol_type", "v1"))[-1],
-                _milliseconds(peer, "minping"),
-                _milliseconds(peer, "pingtime"),
-                since(peer, "lastsend", 1),
-                since(peer, "lastrecv", 1),
-                since(peer, "last_transaction", 60) or ("" if relays else "*"),
-                since(peer, "last_block", 60),
-                ("." if peer["bip152_hb_to"] else " ") + ("*" if peer["bip152_hb_from"] else " "),
-                str(peer.get("addr_processed") or "") or ("" if peer.get("addr_relay_enabled") else "."),
-                str(peer.get("addr_rate_limited") or ""),
-                str((now - int(peer["conntime"])) // 60) if int(peer["conntime"]) else "",
-                str(peer["id"]),
-            ]
+    def count(peer: dict[str, Any], key: str) -> str:
+        return str(peer[key]) if int(peer.get(key) or 0) else ""
+
+    peers = sorted(peers, key=lambda p: (not p["inbound"], float(p.get("minping") or -1)))
+    services = _column(6, [_letters(peer["servicesnames"]) for peer in peers])
+    processed = _column(
+        5, [count(p, "addr_processed") or ("" if p.get("addr_relay_enabled") else ".") for p in peers]
+    )
+    limited = _column(6, [count(peer, "addr_rate_limited") for peer in peers])
+    ages = _column(5, [since(peer, "conntime", 60) for peer in peers])
+    ids = _column(2, [str(peer["id"]) for peer in peers])
+    addresses = _column(0, [peer["addr"] for peer in peers] if level in (2, 4) else [""])
+    width = len(addresses[0]) + 1 if level in (2, 4) else 0
+    columns = zip(
+        ("serv", "addrp", "addrl", "age", "id"), (services, processed, limited, ages, ids), strict=True
+    )
+    serv, addrp, addrl, age, number = (name.rjust(len(cells[0])) for name, cells in columns)
+    lines = [
+        f"<->   type   net {serv}  v  mping   ping send recv  txn  blk  hb {addrp}{addrl}{age} {number} "
+        + ("address" if width else "").ljust(width)
+        + ("version" if level in (3, 4) else "")
+    ]
+    for i, peer in enumerate(peers):
+        direction, kind = (
+            "in" if peer["inbound"] else "out",
+            _CONNECTION_TYPES.get(peer["connection_type"], ""),
         )
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [" ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    extra = [["address", "version"]]
-    for peer in sorted(peers, key=lambda p: (not p["inbound"], float(p.get("minping") or -1))):
-        extra.append([peer["addr"], f"{peer['version']}{peer['subver']}"])
-    address_width = max(len(row[0]) for row in extra)
-    for i, (address, version) in enumerate(extra):
-        if level in (2, 4):
-            lines[i] += f" {address.ljust(address_width)}"
-        if level in (3, 4):
-            lines[i] += f" {version}"
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+        network = SHORT_NAMES.get(peer["network"], peer["network"])
+        transport = str(peer.get("transport_protocol_type", "v1"))[-1]
+        transactions = since(peer, "last_transaction", 60) or ("" if peer.get("relaytxes", True) else "*")
+        marks = ("." if peer["bip152_hb_to"] else " ") + ("*" if peer["bip152_hb_from"] else " ")
+        lines.append(
+            f"{direction:>3} {kind:>6} {network:>5} {services[i]} {transport:>2}"
+            f"{_milliseconds(peer, 'minping'):>7}{_milliseconds(peer, 'pingtime'):>7}"
+            f"{since(peer, 'lastsend', 1):>5}{since(peer, 'lastrecv', 1):>5}{transactions:>5}"
+            f"{since(peer, 'last_block', 60):>5}  {marks} {processed[i]}{limited[i]}{ages[i]} {ids[i]} "
+            + (peer["addr"].ljust(width) if width else "")
+            + (f"{peer['version']}{peer['subver']}" if level in (3, 4) else "")
+        )
+    units = "        ms     ms  sec  sec  min  min                "
+    lines.append(" " * (17 + len(services[0])) + units + "min".rjust(len(ages[0])))
+    return "\n".join(lines) + "\n"
+
+
+def _column(least: int, cells: list[str]) -> list[str]:
+    """cells to the right in a column at least so wide."""
+    width = max(least, *map(len, cells))
+    return [cell.rjust(width) for cell in cells]
 
 
 def _counts(peers: list[dict[str, Any]], network: dict[str, Any]) -> str:
@@ -205,8 +217,6 @@ def _counts(peers: list[dict[str, Any]], network: dict[str, Any]) -> str:
         line += f"   {len(rows):5}"
         if title == "out":
             line += f"   {block:5}" + (f"   {manual:5}" if manual else "")
-        elif title == "total":
-            line += f"   {block:5}" if block else "       0"
         lines.append(line)
     return "\n".join(lines) + "\n"
 

@@ -145,3 +145,35 @@ def test_json_is_kept_digit_by_digit() -> None:
     assert (
         cli.compact(cli.read_keeping_numbers('[0.10000000, 1e5, "x", null]')) == '[0.10000000,1e5,"x",null]'
     )
+
+
+def test_readable_reports(node: Daemon) -> None:
+    code, out, err = run(node, "-getinfo")
+    assert (code, err) == (0, "")
+    assert out.startswith("Chain: regtest\nBlocks: 0\nHeaders: 0\nVerification progress: ▒")
+    assert "\n\nNetwork: in 0, out 0, total 0\nVersion: 319900\n" in out
+    assert run(node, "-color=always", "-getinfo")[1].startswith("\x1b[34mChain: regtest\x1b[0m\n")
+    code, out, _ = run(node, "-netinfo")
+    assert code == 0 and "\nin          0       0       0\n" in out and "Local services: network, " in out
+    assert "-netinfo (level [outonly]) | help" in run(node, "-netinfo", "help")[1]
+    assert run(node, "-netinfo", "x")[0] == 1
+    assert json.loads(run(node, "-addrinfo")[1])["addresses_known"]["total"] == 0
+
+
+@pytest.mark.interop
+def test_reports_are_as_those_of_cores_tool(node: Daemon, bitcoind: Path) -> None:
+    """All but the line that names the program."""
+    tool = bitcoind.with_name("bitcoin-cli")
+    given = ["-regtest", f"-datadir={node.datadir}", f"-rpcport={node.ports['rpc']}"]
+    for arguments in (
+        ["-getinfo"],
+        ["-netinfo"],
+        ["-netinfo", "4"],
+        ["getblockchaininfo"],
+        ["getblock", "xx"],
+    ):
+        theirs = subprocess.run([tool, *given, *arguments], capture_output=True, text=True)
+        code, out, err = run(node, *arguments)
+        assert (code, err) == (theirs.returncode, theirs.stderr)
+        first = 1 if arguments[0] == "-netinfo" else 0
+        assert out.split("\n")[first:] == theirs.stdout.split("\n")[first:]
