@@ -79,14 +79,17 @@ class MinerNode(FullNode):
 
     async def _wallet_script(self) -> bytes:
         """A new address of the first wallet loaded; without any, of the one named miner, old or new."""
-        wallets = await self._call("listwallets")
-        if not wallets:
-            try:
-                await self._call("loadwallet", WALLET)
-            except RpcError:
-                await self._call("createwallet", WALLET)
-            wallets = [WALLET]
-        address = await self._call("getnewaddress", "mining", wallet=wallets[0])
+        try:
+            wallets = await self._call("listwallets")
+            if not wallets:
+                try:
+                    await self._call("loadwallet", WALLET)
+                except RpcError:
+                    await self._call("createwallet", WALLET)
+                wallets = [WALLET]
+            address = await self._call("getnewaddress", "mining", wallet=wallets[0])
+        except RpcError as error:
+            raise ConfigError(f"-role=miner needs -mineraddress or a wallet: {error}") from error
         return decode_address(address, self.node.params).script_pubkey
 
     async def _call(self, name: str, *params: Any, wallet: str | None = None) -> Any:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -191,6 +192,7 @@ async def test_what_is_better() -> None:
 async def test_worker_searches_and_starts_again() -> None:
     ports = real_ports()
     worker = Worker(ports)
+    ours = socket.create_server(("127.0.0.1", 0))
     header = update_time(MemoryChain().params.genesis.header, MemoryChain().tip, MemoryChain().params, 0).raw
     try:
         target = 1 << 243
@@ -198,6 +200,7 @@ async def test_worker_searches_and_starts_again() -> None:
         assert await worker.search(header[:76] + b"\xf0\xff\xff\xff", IMPOSSIBLE) is None
         pid = worker.pid
         assert pid is not None
+        assert open_files(pid) in (["0", "1", "2"], []), "it inherits nothing of the node"
         hard = asyncio.ensure_future(worker.search(header, IMPOSSIBLE))
         await asyncio.sleep(0.05)
         hard.cancel()
@@ -210,7 +213,14 @@ async def test_worker_searches_and_starts_again() -> None:
         assert isinstance(ports.log, ListLog)
         assert ports.log.find("mining worker ended with code -9")
     finally:
+        ours.close()
         await worker.close()
+
+
+def open_files(pid: int) -> list[str]:
+    """File descriptors of a process; none where /proc does not tell."""
+    folder = f"/proc/{pid}/fd"
+    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
 
 
 def command() -> list[str]:
