@@ -45,8 +45,8 @@ class BlockIndex:
 
     # Loading and writing
 
-    async def load(self) -> None:
-        """Takes the headers from the store, or begins with the genesis block."""
+    async def load(self, *, bodies: bool = True) -> None:
+        """Takes the headers from the store, or begins with the genesis block. bodies: that one's is kept."""
         rows = await self.blocks.load_headers()
         tree = self.tree
         for row in rows:
@@ -65,15 +65,10 @@ class BlockIndex:
         if rows and tree.genesis.hash != self.params.genesis.hash:
             raise StorageError("Incorrect or no genesis block found.", "Wrong datadir for network?")
         if not rows:
-            self.add_genesis()
+            genesis = self.add_header(self.params.genesis.header)
+            if bodies:
+                self.add_block(self.params.genesis, genesis)
         self.recalculate_best_header()
-
-    def add_genesis(self, position: Position | None = None) -> HeaderNode:
-        genesis = self.params.genesis
-        node = self.add_header(genesis.header)
-        if not node.have_data:
-            self.add_block(genesis, node, position)
-        return node
 
     async def write(self) -> None:
         """Commits all that was added before: bodies and undo data, then header rows."""

@@ -124,7 +124,7 @@ class ChainManager(ChainReader):
         return manager
 
     async def _load(self) -> None:
-        await self.index.load()
+        await self.index.load(bodies=self._chainstate is not None)
         tree = self.index.tree
         if self._chainstate is None:
             tree.set_tip(tree.best_header)

@@ -336,6 +336,8 @@ async def test_headers_only() -> None:
         assert [type(event) for event in recorder.events] == [HeaderTip, TipChanged] * 2
         assert recorder.of(TipChanged)[-1].fork.height == 15
         assert await chain.wait_for_tip(lambda tip: tip.height == 23) is chain.tip
+        await chain.flush()
+        assert ports.storage.names("blocks") == ["index.sqlite"] and not ports.storage.names("chainstate")
     async with running_chain(ports, ChainOptions(headers_only=True)) as chain:
         assert chain.tip.hash == longer[-1].tip.hash
 
