@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pybitcoind.chain.script.address import AddressError, decode_address
+from pybitcoind.wallet.errors import WalletError
 
 from .config import ConfigError
 from .full import FullNode
 from .mining import Miner
-from .rpc import methods
-from .rpc.context import RpcContext
-from .rpc.errors import RpcError
-from .rpc.registry import Registry
 
 if TYPE_CHECKING:
     from .app import Node
@@ -31,7 +28,6 @@ class MinerNode(FullNode):
     def __init__(self, node: Node) -> None:
         super().__init__(node)
         self.miner: Miner | None = None
-        self._registry = Registry(methods.modules())
         self._script: bytes | None = None
         self._interval = 0.0
         self._mining: asyncio.Task[None] | None = None
@@ -78,20 +74,19 @@ class MinerNode(FullNode):
         return self._script
 
     async def _wallet_script(self) -> bytes:
-        """A new address of the first wallet loaded; without any, of the one named miner, old or new."""
+        """Of a fresh address of a wallet that is loaded; without any, of the one named miner, old or new."""
+        wallets = self.node.wallets
+        assert wallets is not None, "open looked for it"
         try:
-            wallets = await self._call("listwallets")
-            if not wallets:
-                try:
-                    await self._call("loadwallet", WALLET)
-                except RpcError:
-                    await self._call("createwallet", WALLET)
-                wallets = [WALLET]
-            address = await self._call("getnewaddress", "mining", wallet=wallets[0])
-        except RpcError as error:
+            script = await wallets.mining_script()
+            if script is None:
+                if wallets.exists(WALLET):
+                    await wallets.load(WALLET, load_on_startup=True)
+                else:
+                    await wallets.create(WALLET, load_on_startup=True)
+                script = await wallets.mining_script()
+        except WalletError as error:
             raise ConfigError(f"-role=miner needs -mineraddress or a wallet: {error}") from error
-        return decode_address(address, self.node.params).script_pubkey
-
-    async def _call(self, name: str, *params: Any, wallet: str | None = None) -> Any:
-        """What the RPC method answers."""
-        return await self._registry.find(name).call(RpcContext(self.node, wallet, "miner"), list(params))
+        if script is None:
+            raise ConfigError("-role=miner needs -mineraddress or a wallet with keys")
+        return script

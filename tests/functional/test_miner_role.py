@@ -64,6 +64,23 @@ def test_a_kept_mempool_is_mined_after_a_restart(tmp_path: Path, wallet: MiniWal
         )
 
 
+def test_mines_to_its_own_wallet(tmp_path: Path) -> None:
+    """It makes one if there is none, and takes the same after a restart."""
+    options = ("-role=miner", "-minerinterval=0.05")
+    with running(tmp_path / "node", *options) as daemon:
+        daemon.until("a block", lambda: daemon.call("getblockcount") >= 2)
+        assert daemon.call("listwallets") == ["miner"]
+        script = block_at(daemon, 1).vtx[0].vout[0].script_pubkey
+        address = daemon.call("decodescript", script.hex())["address"]
+        assert daemon.call("getaddressinfo", address)["ismine"] is True
+    with running(tmp_path / "node", *options) as daemon:
+        before = daemon.call("getblockcount")
+        daemon.until("a block", lambda: daemon.call("getblockcount") > before)
+        assert daemon.call("listwallets") == ["miner"]
+        balances = daemon.call("getbalances")["mine"]
+        assert balances["immature"] >= 50 * (before + 1)
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [
