@@ -64,11 +64,12 @@ class PeerSide:
         """Like PeerManager.listen, but with -port=0 the second address takes the port of the first."""
         log, options = self._node.ports.log, peers.options
         everywhere = not (self._node.config.values("bind") or self._node.config.values("whitebind"))
-        chosen = 0
+        chosen, hosts = 0, set()
         failures = []
         for bind in list(options.binds):
             host, port = bind.endpoint
-            port = port or (chosen if everywhere else 0)
+            port = port or (0 if host in hosts else chosen)
+            hosts.add(host)
             options.binds = [Bind((host, port), bind.permissions)]
             try:
                 await peers.listen()
