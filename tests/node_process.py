@@ -14,11 +14,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import pybitcoind.node
 from pybitcoind.node.localnet.client import NodeError, RpcClient, RpcFailure
@@ -38,18 +39,22 @@ class Daemon:
         (self.net_dir / "ports.json").unlink(missing_ok=True)
         self.ports: dict[str, Any] = {}
         self._client: RpcClient | None = None
-        self._stderr = datadir / "stderr.txt"
+        handle, name = tempfile.mkstemp(".txt", "stderr-", datadir)
+        self._stderr = Path(name)
         self.started_at = time.monotonic()
-        with self._stderr.open("wb") as stderr:
+        with open(handle, "wb") as stderr:
             self.process = subprocess.Popen(
-                [*command(datadir, network), *options],
+                [*self._command(network), *options],
                 env=environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
             )
 
-    def __enter__(self) -> Daemon:
+    def _command(self, network: str) -> list[str]:
+        return command(self.datadir, network)
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -87,7 +92,7 @@ class Daemon:
         """Until the log has text; since: index into `log` to look from."""
         self.until(f"the line {text!r}", lambda: text in self.log[since:], limit)
 
-    def wait_ready(self) -> Daemon:
+    def wait_ready(self) -> Self:
         """Until the node's RPC serves."""
         self.wait_ports()
         self.until("RPC to be ready", self._answers)

@@ -71,7 +71,6 @@ def test_a_locked_directory(tmp_path: Path) -> None:
             f"Error: Cannot obtain a lock on directory {tmp_path / 'regtest'}. "
             "Bitcoin Core is probably already running.\n"
         )
-        (tmp_path / "stderr.txt").write_text("")  # the two share it
         assert node.call("getblockcount") == 0
         assert (tmp_path / "regtest" / ".cookie").exists()
 
