@@ -1,0 +1,170 @@
+"""The local network as people run it: a process in one terminal, commands in another, and the demo."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.timeout(180)
+COMMAND = [sys.executable, "-m", "pybitcoind.node.localnet.main"]
+
+
+def localnet(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    """A command from a second terminal."""
+    return subprocess.run(
+        [*COMMAND, "--dir", str(folder), *args], capture_output=True, text=True, timeout=120
+    )
+
+
+def ask(folder: Path, *args: str) -> str:
+    result = localnet(folder, *args)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def ask_until(text: str, folder: Path, *args: str) -> str:
+    """The answer once it has text."""
+    deadline = time.monotonic() + 30
+    while text not in (answer := ask(folder, *args)):
+        assert time.monotonic() < deadline, f"no {text!r} in {answer!r}"
+    return answer
+
+
+class Terminal:
+    """The first terminal, in which `up` runs."""
+
+    def __init__(self, folder: Path, *args: str) -> None:
+        self.folder = folder
+        self.process = subprocess.Popen(
+            [*COMMAND, "--dir", str(folder), "up", "--plain", "--interval", "3600", *args],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.lines: list[str] = []
+
+    def read_until(self, text: str) -> str:
+        """The line with text; the end of the output fails the test."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if text in line:
+                return line
+        raise AssertionError(f"no {text!r} in:\n{''.join(self.lines)}")
+
+    def end(self, number: int = signal.SIGINT) -> int:
+        self.process.send_signal(number)
+        self.process.communicate(timeout=60)
+        return self.process.returncode
+
+    @property
+    def pids(self) -> list[int]:
+        state = json.loads((self.folder / "localnet.json").read_text())
+        return [node["pid"] for node in state["nodes"].values()]
+
+
+def alive(pid: int) -> bool:
+    """Whether pid is a process that is not only waiting to be reaped."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    terminal = Terminal(tmp_path / "net", "--full", "2", "--miners", "1", "--spv", "0")
+    try:
+        yield terminal
+    finally:
+        if terminal.process.poll() is None:
+            terminal.end(signal.SIGTERM)
+        if terminal.process.stdout:
+            terminal.process.stdout.close()
+
+
+def test_a_network_in_one_terminal_and_orders_from_another(terminal: Terminal) -> None:
+    terminal.read_until("the network is up")
+    folder, pids = terminal.folder, terminal.pids
+    rows = ask(folder, "status").splitlines()
+    assert [row.split()[0] for row in rows] == ["full1", "full2", "miner1"]
+    assert all("height=201" in row and "peers=2" in row for row in rows)
+    tips = {re.search(r"tip=(\S+)", row)[1] for row in rows}  # type: ignore[index]
+    assert len(tips) == 1
+
+    txid = ask(folder, "send", "full1", "full2", "1.25").strip()
+    assert re.fullmatch("[0-9a-f]{64}", txid)
+    ask_until(txid, folder, "cli", "miner1", "getrawmempool")
+    (block_hash,) = ask(folder, "mine", "1").split()
+    assert ask(folder, "cli", "miner1", "getbestblockhash").strip() == block_hash
+    ask_until(block_hash, folder, "cli", "full1", "getbestblockhash")
+    shown = ask(folder, "chain", "full1", "-n", "1")
+    assert block_hash[:40] in shown
+    assert txid[-12:] in shown
+    ask_until("101.25", folder, "wallets")
+    assert "UpdateTip" in ask(folder, "logs", "full1", "-n", "400")
+
+    assert "full2 is stopped" in ask(folder, "stop", "full2")
+    assert "full2    full   stopped" in ask(folder, "status")
+    ask(folder, "mine", "2")
+    assert "full2 runs" in ask(folder, "start", "full2")
+    assert ask(folder, "cli", "full2", "getconnectioncount").strip() == "2"
+
+    wrong = localnet(folder, "start", "full2")
+    assert wrong.returncode == 1 and "full2 runs already" in wrong.stderr
+    wrong = localnet(folder, "send", "full9", "full1", "1")
+    assert wrong.returncode == 1 and "no node is named 'full9'" in wrong.stderr
+    wrong = localnet(folder, "send", "full1", "full2", "much")
+    assert wrong.returncode == 1 and "'much' is no amount" in wrong.stderr
+    wrong = localnet(folder, "up")
+    assert wrong.returncode == 1 and "a network runs in" in wrong.stderr
+
+    assert "goes down" in ask(folder, "down")
+    assert terminal.process.wait(60) == 0
+    assert not any(map(alive, pids))
+    wrong = localnet(folder, "status")
+    assert wrong.returncode == 1 and "no network runs in" in wrong.stderr
+
+
+def test_ctrl_c_leaves_nothing_behind(terminal: Terminal) -> None:
+    terminal.read_until("mining a chain in advance")
+    pids = terminal.pids
+    assert terminal.end(signal.SIGINT) in (0, 130)
+    assert not any(map(alive, pids))
+    assert not (terminal.folder / "localnet.json").exists()
+
+
+def test_a_crashed_run_is_cleaned_up_by_the_next(terminal: Terminal) -> None:
+    terminal.read_until("the network is up")
+    pids = terminal.pids
+    os.kill(terminal.process.pid, signal.SIGKILL)
+    terminal.process.wait()
+    assert all(map(alive, pids))
+    second = Terminal(terminal.folder, "--full", "1", "--miners", "0", "--spv", "0")
+    try:
+        second.read_until("left by a run that crashed")
+        second.read_until("the network is up")
+        assert not any(map(alive, pids))
+        assert len(ask(second.folder, "status").splitlines()) == 1
+    finally:
+        started = time.monotonic()
+        assert second.end() == 0
+        assert second.process.stdout is not None
+        second.process.stdout.close()
+        assert time.monotonic() - started < 20
+
+
+def test_the_demo_tells_the_whole_story(tmp_path: Path) -> None:
+    result = localnet(tmp_path / "net", "--demo")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "All of it holds" in result.stdout
+    assert not (tmp_path / "net-demo" / "localnet.json").exists()
