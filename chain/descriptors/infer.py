@@ -111,4 +111,5 @@ def _tap_key(x_only: bytes, provider: ScriptProvider | None) -> KeyExpression:
 
 
 def _usable(pubkey: bytes, inside: str) -> bool:
-    return secp.is_valid_pubkey(pubkey) and pubkey[0] in (2, 3, 4) and (inside != "wsh" or len(pubkey) == 33)
+    """By its form: as in Core, whether it is a point of the curve is not looked at."""
+    return pubkey[:1] in (b"\x02", b"\x03", b"\x04") and (inside != "wsh" or len(pubkey) == 33)

@@ -280,7 +280,7 @@ class _Parser:
             if len(data) in (33, 65) and secp.is_valid_pubkey(data):
                 if len(data) == 65 and not uncompressed_allowed:
                     raise DescriptorError("Uncompressed keys are not allowed")
-                return SingleKey(data, x_only=context is Context.P2TR)
+                return SingleKey(data)
             if len(data) == 32 and context is Context.P2TR and secp.is_valid_pubkey(b"\x02" + data):
                 return SingleKey(b"\x02" + data, x_only=True)
             raise DescriptorError(f"Pubkey '{text}' is invalid")
@@ -289,7 +289,7 @@ class _Parser:
             return None
         if len(pubkey) == 65 and not uncompressed_allowed:
             raise DescriptorError("Uncompressed keys are not allowed")
-        return SingleKey(pubkey, x_only=context is Context.P2TR, private=True)
+        return SingleKey(pubkey, private=True)
 
 
 def parse_steps(steps: list[str]) -> tuple[tuple[int, ...], bool]:
