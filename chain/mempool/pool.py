@@ -249,11 +249,13 @@ class Mempool:
                 self.deltas.pop(tx.txid, None)
         self._rolling_updated = self.clock.time()
         self._block_since_bump = True
+        self.updates += 1
 
     def block_disconnected(self, block: Block) -> None:
         """Remembers what block held; `Acceptance.mend_after_reorg` must follow before the pool is read."""
         for tx in self.disconnected.add_block(block):
             self.remove_recursive(tx, RemovalReason.REORG)
+        self.updates += 1
 
     def link_children(self, txids: Sequence[bytes]) -> None:
         """Links transactions that came back from blocks to those that spend from them, within the limits."""
