@@ -654,6 +654,10 @@ class PeerManager:
             peer.ping_queued = True
         self._wake()
 
+    def orphans(self) -> list[tuple[Transaction, list[int]]]:
+        """Transactions that wait for their parents, with the ids of the peers that sent them."""
+        return self.relay.download.orphanage.all()
+
     def fetch_block_from(self, peer_id: int, block_hash: bytes) -> str | None:
         """getblockfrompeer: asks one peer for a block. Core's complaint, or None."""
         peer = self.peers.get(peer_id)
