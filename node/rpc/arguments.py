@@ -159,6 +159,8 @@ AMOUNT_TEXT = ArgType(None, "numeric or string", "amount")
 """An amount or feerate that the method converts itself; given as parsed."""
 RANGE = ArgType(None, "numeric or array", "n or [n,n]")
 """Given as parsed; `parse_descriptor_range` reads it."""
+ANY_NUM = ArgType(None, "numeric", "n")
+"""Not checked (Core's skip_type_check on a number)."""
 BOOL = ArgType("bool", "boolean", "bool")
 VERBOSITY = ArgType(None, "numeric", "n", lambda value, name: parse_verbosity(value, 0))
 """A number, or a boolean for 0 and 1. Given as int."""

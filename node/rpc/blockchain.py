@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from pybitcoind.chain.consensus.errors import BlockInvalid
 from pybitcoind.chain.header_tree import HeaderNode, fork_point
 from pybitcoind.chain.primitives.hashes import hash_hex
+from pybitcoind.chain.verify_chain import VerifyResult
 
 from .amounts import Json, Real
-from .arguments import BOOL, HASH, INT, NUM, STR, VERBOSITY
+from .arguments import BOOL, HASH, INT, STR, VERBOSITY
 from .context import RpcContext
 from .errors import RpcCode, RpcError, invalid_parameter, misc_error
 from .registry import OPTIONAL, Arg, Result, ResultType, cli, curl, method
@@ -381,15 +382,15 @@ async def preciousblock(ctx: RpcContext, blockhash: bytes) -> Json:
     "blockchain",
     "Verifies blockchain database.\n",
     args=(
-        Arg("checklevel", NUM, "How thorough the block verification is (0-4).", 3),
-        Arg("nblocks", NUM, "The number of blocks to check (0=all).", 6),
+        Arg("checklevel", INT, "How thorough the block verification is (0-4).", 3),
+        Arg("nblocks", INT, "The number of blocks to check (0=all).", 6),
     ),
     result=Result(R.BOOL, "", "Verification finished successfully. If false, check debug log for reason."),
     examples=cli("verifychain") + curl("verifychain"),
     needs_chain=True,
 )
 async def verifychain(ctx: RpcContext, checklevel: int, nblocks: int) -> Json:
-    return await ctx.chain.verify_chain(checklevel, nblocks)
+    return await ctx.chain.verify_chain(checklevel, nblocks) is VerifyResult.SUCCESS
 
 
 # Waiting

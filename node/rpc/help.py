@@ -19,17 +19,19 @@ class _Columns:
 
     def __init__(self) -> None:
         self.rows: list[tuple[str, str]] = []
+        self._widest = 0
 
     def add(self, left: str, right: str = "") -> None:
         self.rows.append((left, right))
+        self._widest = max(self._widest, len(left))
 
     def drop_comma(self) -> None:
-        """What follows closes the list, so the last line ends without its comma."""
+        """What follows closes the list, so the last line ends without its comma (which keeps its column)."""
         left, right = self.rows[-1]
         self.rows[-1] = (left[:-1], right)
 
     def text(self) -> str:
-        width = max((len(left) for left, _ in self.rows), default=0) + 4
+        width = self._widest + 4
         lines = []
         for left, right in self.rows:
             if not right:

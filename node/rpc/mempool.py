@@ -9,14 +9,31 @@ from pybitcoind.chain.mempool.results import PackageFault, PackageResult, TxAcce
 from pybitcoind.chain.policy.feerate import fee_for
 from pybitcoind.chain.primitives.hashes import hash_hex
 from pybitcoind.chain.primitives.serialize import DecodeError
-from pybitcoind.chain.primitives.transaction import Transaction
-from pybitcoind.chain.script.script import has_valid_ops, is_unspendable
+from pybitcoind.chain.primitives.transaction import OutPoint, Transaction
+from pybitcoind.chain.script.script import MAX_SCRIPT_SIZE, has_valid_ops, is_unspendable
 
 from ..broadcast import BroadcastError, broadcast_transaction
 from .amounts import Amount, Json, amount_from_value, feerate_from_value
-from .arguments import AMOUNT_TEXT, ARR, BOOL, HASH, HEX_TEXT, parse_hash, parse_str
+from .arguments import (
+    AMOUNT_TEXT,
+    ANY_NUM,
+    ARR,
+    BOOL,
+    HASH,
+    HEX_TEXT,
+    NUM,
+    OBJ,
+    OBJ_NAMED_PARAMS,
+    check_object,
+    expect_type,
+    is_hex,
+    parse_hash,
+    parse_int,
+    parse_str,
+    parse_verbosity,
+)
 from .context import RpcContext
-from .errors import RpcCode, RpcError, invalid_parameter
+from .errors import RpcCode, RpcError, invalid_parameter, misc_error
 from .registry import OPTIONAL, Arg, Result, ResultType, cli, curl, method
 
 R = ResultType
@@ -268,56 +285,215 @@ async def getmempooldescendants(ctx: RpcContext, txid: bytes, verbose: bool) -> 
     return _relatives(ctx.mempool, ctx.mempool.descendants(txid)[1:], verbose)
 
 
+_SPEND_EXAMPLE = (
+    '[{\\"txid\\":\\"a08e6907dbbd3d809776dbfc5d82e371b764ed838b5655e72f463568df1aadf0\\",\\"vout\\":3}]'
+)
+
+
 @method(
     "blockchain",
-    "Scans the mempool to find transactions spending any of the given outputs\n",
+    "Scans the mempool (and the txospenderindex, if available) to find transactions spending any of the "
+    "given outputs",
     args=(
         Arg(
             "outputs",
             ARR,
             "The transaction outputs that we want to check, and within each, the txid (string) vout "
             "(numeric).",
+            inner=(
+                Arg(
+                    "",
+                    OBJ,
+                    "",
+                    OPTIONAL,
+                    inner=(
+                        Arg("txid", HASH, "The transaction id"),
+                        Arg("vout", NUM, "The output number"),
+                    ),
+                ),
+            ),
+        ),
+        Arg(
+            "options",
+            OBJ_NAMED_PARAMS,
+            "",
+            OPTIONAL,
+            inner=(
+                Arg(
+                    "mempool_only",
+                    BOOL,
+                    "If false and mempool lacks a relevant spend, use txospenderindex (throws an exception "
+                    "if not available).",
+                    hint="true if txospenderindex unavailable, otherwise false",
+                ),
+                Arg("return_spending_tx", BOOL, "If true, return the full spending tx.", hint="false"),
+            ),
         ),
     ),
-    result=Result(R.ARR, inner=(Result(R.OBJ, inner=(Result(R.ELISION),)),)),
-    examples=cli("gettxspendingprevout", '"[{\\"txid\\":\\"a08e6907...\\",\\"vout\\":3}]"'),
+    result=Result(
+        R.ARR,
+        inner=(
+            Result(
+                R.OBJ,
+                inner=(
+                    Result(R.STR_HEX, "txid", "the transaction id of the checked output"),
+                    Result(R.NUM, "vout", "the vout value of the checked output"),
+                    Result(
+                        R.STR_HEX,
+                        "spendingtxid",
+                        "the transaction id of the mempool transaction spending this output (omitted if "
+                        "unspent)",
+                        optional=True,
+                    ),
+                    Result(
+                        R.STR_HEX,
+                        "spendingtx",
+                        "the transaction spending this output (only if return_spending_tx is set, omitted if "
+                        "unspent)",
+                        optional=True,
+                    ),
+                    Result(
+                        R.STR_HEX,
+                        "blockhash",
+                        "the hash of the spending block (omitted if unspent or the spending tx is not "
+                        "confirmed)",
+                        optional=True,
+                    ),
+                ),
+            ),
+        ),
+    ),
+    examples=cli("gettxspendingprevout", f'"{_SPEND_EXAMPLE}"')
+    + curl("gettxspendingprevout", f'"{_SPEND_EXAMPLE}"')
+    + cli("-named gettxspendingprevout", f"outputs='{_SPEND_EXAMPLE}' return_spending_tx=true").replace(
+        '\\"', '"'
+    ),
 )
-async def gettxspendingprevout(ctx: RpcContext, outputs: Json) -> Json:
-    from pybitcoind.chain.primitives.transaction import OutPoint
-
-    from .arguments import check_object
-
+async def gettxspendingprevout(ctx: RpcContext, outputs: list[Json], options: Json) -> Json:
+    """There is no index of spenders here: what the mempool lacks cannot be looked up."""
     if not outputs:
         raise invalid_parameter("Invalid parameter, outputs are missing")
-    rows: list[Json] = []
+    options = options or {}
+    check_object(
+        options, {"mempool_only": "bool", "return_spending_tx": "bool"}, allow_null=True, strict=True
+    )
+    wanted: list[tuple[OutPoint, dict[str, Json]]] = []
     for value in outputs:
+        expect_type(value, "object")
         check_object(value, {"txid": "string", "vout": "number"}, strict=True)
-        txid, vout = parse_hash(value["txid"], "txid"), int(value["vout"])
+        txid = parse_hash(value["txid"], "txid")
+        vout = parse_int(value["vout"], -(2**31), 2**31 - 1)
         if vout < 0:
             raise invalid_parameter("Invalid parameter, vout cannot be negative")
-        row: dict[str, Json] = {"txid": value["txid"], "vout": vout}
-        spender = ctx.mempool.spender_of(OutPoint(txid, vout))
+        wanted.append((OutPoint(txid, vout), dict(value)))
+    pool, rows = ctx.mempool, []
+    for outpoint, row in wanted:
+        spender = pool.spender_of(outpoint)
         if spender is not None:
             row["spendingtxid"] = hash_hex(spender.txid)
+            if options.get("return_spending_tx"):
+                row["spendingtx"] = spender.raw.hex()
+        elif options.get("mempool_only") is False:
+            raise misc_error("Mempool lacks a relevant spend, and txospenderindex is unavailable.")
         rows.append(row)
     return rows
+
+
+_ORPHAN = (
+    Result(R.STR_HEX, "txid", "The transaction hash in hex"),
+    Result(R.STR_HEX, "wtxid", "The transaction witness hash in hex"),
+    Result(R.NUM, "bytes", "The serialized transaction size in bytes"),
+    Result(
+        R.NUM,
+        "vsize",
+        "The virtual transaction size as defined in BIP 141. This is different from actual serialized size "
+        "for witness transactions as witness data is discounted.",
+    ),
+    Result(R.NUM, "weight", "The transaction weight as defined in BIP 141."),
+    Result(R.ARR, "from", "", (Result(R.NUM, "peer_id", "Peer ID"),)),
+)
+
+
+@method(
+    "hidden",
+    "Shows transactions in the tx orphanage.\n"
+    "\nEXPERIMENTAL warning: this call may be changed in future releases.\n",
+    args=(
+        Arg(
+            "verbosity",
+            ANY_NUM,
+            "0 for an array of txids (may contain duplicates), 1 for an array of objects with tx details, "
+            "and 2 for details from (1) and tx hex",
+            0,
+        ),
+    ),
+    result=(
+        Result(
+            R.ARR,
+            condition="for verbose = 0",
+            inner=(Result(R.STR_HEX, "txid", "The transaction hash in hex"),),
+        ),
+        Result(R.ARR, condition="for verbose = 1", inner=(Result(R.OBJ, inner=_ORPHAN),)),
+        Result(
+            R.ARR,
+            condition="for verbose = 2",
+            inner=(
+                Result(
+                    R.OBJ,
+                    inner=(
+                        *_ORPHAN,
+                        Result(R.STR_HEX, "hex", "The serialized, hex-encoded transaction data"),
+                    ),
+                ),
+            ),
+        ),
+    ),
+    examples=cli("getorphantxs", "2") + curl("getorphantxs", "2"),
+)
+async def getorphantxs(ctx: RpcContext, verbosity: Json) -> Json:
+    orphans = sorted(ctx.peers.orphans(), key=lambda row: row[0].wtxid)
+    level = parse_verbosity(verbosity, 0, allow_bool=False)
+    if level == 0:
+        return [hash_hex(tx.txid) for tx, _ in orphans]
+    if level not in (1, 2):
+        raise invalid_parameter(f"Invalid verbosity value {level}")
+    return [
+        {
+            "txid": hash_hex(tx.txid),
+            "wtxid": hash_hex(tx.wtxid),
+            "bytes": tx.size,
+            "vsize": tx.vsize,
+            "weight": tx.weight,
+            "from": peers,
+        }
+        | ({"hex": tx.raw.hex()} if level == 2 else {})
+        for tx, peers in orphans
+    ]
 
 
 # Sending
 
 
 def decode_tx(text: str, witness: bool | None = None) -> Transaction | None:
-    """A transaction from hex, with witness, without, or as it turns out; None if it is none."""
-    try:
-        raw = bytes.fromhex(text)
-    except ValueError:
+    """A transaction from hex, with witness, without, or as it turns out; None if it is none.
+
+    Some bytes can be read both ways: what has scripts that make sense wins, then what has a witness.
+    """
+    if not is_hex(text):
         return None
+    readings = []
     for allow_witness in (True, False) if witness is None else (witness,):
         try:
-            return Transaction.decode(raw, allow_witness=allow_witness)
+            readings.append(Transaction.decode(bytes.fromhex(text), allow_witness=allow_witness))
         except DecodeError:
             continue
-    return None
+    return next(filter(_makes_sense, readings), readings[0] if readings else None)
+
+
+def _makes_sense(tx: Transaction) -> bool:
+    scripts = [] if tx.is_coinbase else [txin.script_sig for txin in tx.vin]
+    scripts += [out.script_pubkey for out in tx.vout]
+    return all(len(script) <= MAX_SCRIPT_SIZE and has_valid_ops(script) for script in scripts)
 
 
 _MAX_FEERATE = Arg(

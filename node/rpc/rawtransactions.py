@@ -71,12 +71,6 @@ SIGHASH_TYPES = {
 _TX = Result(R.OBJ, inner=(Result(R.ELISION),))
 
 
-def undecodable() -> RpcError:
-    return RpcError(
-        RpcCode.DESERIALIZATION_ERROR, "TX decode failed. Make sure the tx has at least one input."
-    )
-
-
 @method(
     "rawtransactions",
     "By default, this call only returns a transaction if it is in the mempool. If -txindex is enabled\n"
@@ -219,7 +213,7 @@ async def _spent_coins(ctx: RpcContext, tx: Transaction, node: HeaderNode | None
 async def decoderawtransaction(ctx: RpcContext, hexstring: str, iswitness: bool | None) -> Json:
     tx = decode_tx(hexstring, iswitness)
     if tx is None:
-        raise undecodable()
+        raise RpcError(RpcCode.DESERIALIZATION_ERROR, "TX decode failed")
     return tx_json(tx, ctx.params, with_hex=False)
 
 
@@ -269,7 +263,6 @@ async def decodescript(ctx: RpcContext, hexstring: str) -> Json:
         return out
     keyring = Keyring()
     if kind == "pubkey":
-        keyring.add_pubkey(solutions[0])
         witness_script = WitnessV0KeyHash(hash160(solutions[0])).script_pubkey
     elif kind == "pubkeyhash":
         witness_script = WitnessV0KeyHash(solutions[0]).script_pubkey
@@ -463,7 +456,9 @@ async def signrawtransactionwithkey(
 ) -> Json:
     tx = decode_tx(hexstring)
     if tx is None:
-        raise undecodable()
+        raise RpcError(
+            RpcCode.DESERIALIZATION_ERROR, "TX decode failed. Make sure the tx has at least one input."
+        )
     keyring = Keyring()
     for value in privkeys:
         found = decode_wif(parse_str(value), ctx.params)

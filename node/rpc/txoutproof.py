@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pybitcoind.chain.header_tree import HeaderNode
+from pybitcoind.chain.primitives.block import HEADER_SIZE, BlockHeader
 from pybitcoind.chain.primitives.hashes import hash_hex
 from pybitcoind.chain.primitives.merkle import MerkleBlock, PartialMerkleTree
-from pybitcoind.chain.primitives.serialize import DecodeError
+from pybitcoind.chain.primitives.serialize import DecodeError, Reader
 from pybitcoind.chain.primitives.transaction import OutPoint
 
 from .amounts import Json
 from .arguments import ARR, HASH, HEX, HEX_TEXT, parse_hash
 from .blockchain import find_block, require_body
 from .context import RpcContext
-from .errors import RpcCode, RpcError, invalid_parameter
+from .errors import RpcCode, RpcError, invalid_parameter, misc_error
 from .registry import OPTIONAL, Arg, Result, ResultType, method
 
 R = ResultType
@@ -97,16 +98,21 @@ async def _block_of(ctx: RpcContext, txids: list[bytes]) -> HeaderNode:
 )
 async def verifytxoutproof(ctx: RpcContext, proof: bytes) -> Json:
     try:
-        merkle_block = MerkleBlock.decode(proof)
-        root, matches = merkle_block.tree.extract()
+        reader = Reader(proof)
+        merkle_block = MerkleBlock(
+            BlockHeader.decode(reader.bytes(HEADER_SIZE)), PartialMerkleTree.decode(reader)
+        )
     except DecodeError as error:
-        if "merkle tree" in str(error):  # well formed, but proves nothing
-            return []
-        raise RpcError(RpcCode.DESERIALIZATION_ERROR, str(error)) from None
+        text = f"SpanReader::read(): {error}" if str(error) == "end of data" else str(error)
+        raise misc_error(f"{text}: iostream error") from None
+    try:
+        root, matches = merkle_block.tree.extract()
+    except DecodeError:  # well formed, but proves nothing
+        root, matches = bytes(32), []
     if root != merkle_block.header.merkle_root:
         return []
     node = ctx.chain.headers.get(merkle_block.header.hash)
-    if node is None or not ctx.chain.headers.in_chain(node):
+    if node is None or not ctx.chain.headers.in_chain(node) or (node.tx_count == 0 and node.have_data):
         raise RpcError(RpcCode.INVALID_ADDRESS_OR_KEY, "Block not found in chain")
     if node.tx_count and node.tx_count != merkle_block.tree.total:
         return []  # a proof for another number of transactions: CVE-2017-12842
