@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import socket
+
 from pybitcoind.p2p.address_book import AddressBook, Entry
 from pybitcoind.p2p.ban_list import BanList, Subnet
 from pybitcoind.p2p.messages import NetAddress, PeerAddress, ServiceFlags
 
 from .amounts import Json
-from .arguments import BOOL, INT, NUM, STR
+from .arguments import BOOL, INT, NUM, REAL, STR, parse_int
 from .context import RpcContext
 from .errors import RpcCode, RpcError, invalid_parameter, misc_error
 from .network import NETWORKS
@@ -30,6 +33,22 @@ def _bans(ctx: RpcContext) -> BanList:
     if bans is None:
         raise RpcError(RpcCode.DATABASE_ERROR, "Error: Ban database not loaded")
     return bans
+
+
+def numeric_address(text: str, port: int) -> NetAddress:
+    """An address without names, in all the ways in which the system's resolver reads them: "1" is 0.0.0.1.
+
+    ValueError if it is none.
+    """
+    try:
+        return NetAddress.from_host(text, port)
+    except ValueError:
+        if not re.fullmatch(r"[0-9a-fA-FxX.]+", text):
+            raise
+    try:
+        return NetAddress.from_host(socket.inet_ntoa(socket.inet_aton(text)), port)
+    except OSError as error:
+        raise ValueError(str(error)) from None
 
 
 @method(
@@ -122,7 +141,7 @@ async def addpeeraddress(ctx: RpcContext, address: str, port: int, tried: bool) 
     if not 0 <= port <= 0xFFFF:
         raise misc_error("JSON integer out of range")
     try:
-        where = NetAddress.from_host(address, port)
+        where = numeric_address(address, port)
     except ValueError:
         raise RpcError(RpcCode.CLIENT_INVALID_IP_OR_SUBNET, "Invalid IP address") from None
     services = ServiceFlags.NETWORK | ServiceFlags.WITNESS
@@ -266,7 +285,7 @@ def _entry_json(entry: Entry) -> dict[str, Json]:
         ),
         Arg(
             "bantime",
-            NUM,
+            REAL,
             "time in seconds how long (or until when if [absolute] is set) the IP is banned (0 or empty "
             "means using the default time of 24h which can also be overwritten by the -bantime startup "
             "argument)",
@@ -284,13 +303,13 @@ def _entry_json(entry: Entry) -> dict[str, Json]:
     + cli("setban", '"192.168.0.0/24" "add"')
     + curl("setban", '"192.168.0.6", "add", 86400'),
 )
-async def setban(ctx: RpcContext, subnet: str, command: str, bantime: int, absolute: bool) -> Json:
+async def setban(ctx: RpcContext, subnet: str, command: str, bantime: Json, absolute: bool) -> Json:
     if command not in ("add", "remove"):
         raise misc_error(setban.help)
     bans = _bans(ctx)
     whom: Subnet | NetAddress
     try:
-        whom = Subnet.parse(subnet) if "/" in subnet else NetAddress.from_host(subnet, 0)
+        whom = Subnet.parse(subnet) if "/" in subnet else numeric_address(subnet, 0)
         if isinstance(whom, NetAddress) and not whom.is_valid:
             raise ValueError(subnet)
     except ValueError:
@@ -298,6 +317,7 @@ async def setban(ctx: RpcContext, subnet: str, command: str, bantime: int, absol
     if command == "add":
         if bans.is_banned(whom):
             raise RpcError(RpcCode.CLIENT_NODE_ALREADY_ADDED, "Error: IP/Subnet already banned")
+        bantime = parse_int(bantime)
         if absolute and bantime < ctx.clock.time():
             raise invalid_parameter("Error: Absolute timestamp is in the past")
         bans.ban(whom, bantime, absolute=absolute)

@@ -58,8 +58,8 @@ def parse_str(value: Json) -> str:
 def parse_hash(value: Json, name: str) -> bytes:
     """A hash in internal order from display hex."""
     text = parse_str(value)
-    if len(text) != 64:
-        raise invalid_parameter(f"{name} must be of length 64 (not {len(text.encode())}, for '{text}')")
+    if (length := len(text.encode())) != 64:
+        raise invalid_parameter(f"{name} must be of length 64 (not {length}, for '{text}')")
     if not is_hex(text):
         raise invalid_parameter(f"{name} must be hexadecimal string (not '{text}')")
     return bytes.fromhex(text)[::-1]
@@ -146,11 +146,19 @@ HEX = ArgType("string", "string", '"hex"', parse_hex, is_text=True)
 """Given as bytes in the order written."""
 HASH = ArgType("string", "string", '"hex"', parse_hash, is_text=True)
 """Given as bytes in internal order."""
+
+
+def hash_called(name: str) -> ArgType:
+    """HASH whose errors call it by another name than the argument's."""
+    return ArgType("string", "string", '"hex"', lambda value, _: parse_hash(value, name), is_text=True)
+
+
 NUM = ArgType("number", "numeric", "n", lambda value, name: parse_int(value))
 """64 bits, signed."""
 INT = ArgType("number", "numeric", "n", lambda value, name: parse_int(value, -(2**31), 2**31 - 1))
 """32 bits, signed: what Core reads with getInt<int>."""
 UINT = ArgType("number", "numeric", "n", lambda value, name: parse_int(value, 0, 2**32 - 1))
+UINT64 = ArgType("number", "numeric", "n", lambda value, name: parse_int(value, 0, 2**64 - 1))
 REAL = ArgType("number", "numeric", "n")
 """Given as int or Decimal."""
 AMOUNT = ArgType(None, "numeric or string", "amount", lambda value, name: amount_from_value(value))

@@ -10,7 +10,7 @@ from pybitcoind.chain.primitives.hashes import hash_hex
 from pybitcoind.chain.verify_chain import VerifyResult
 
 from .amounts import Json, Real
-from .arguments import BOOL, HASH, INT, STR, VERBOSITY
+from .arguments import BOOL, HASH, INT, STR, VERBOSITY, hash_called
 from .context import RpcContext
 from .errors import RpcCode, RpcError, invalid_parameter, misc_error
 from .registry import OPTIONAL, Arg, Result, ResultType, cli, curl, method
@@ -110,7 +110,7 @@ _HEADER_FIELDS = (
     "If verbose is false, returns a string that is serialized, hex-encoded data for blockheader 'hash'.\n"
     "If verbose is true, returns an Object with information about blockheader <hash>.\n",
     args=(
-        BLOCK_HASH,
+        Arg("blockhash", hash_called("hash"), "The block hash"),
         Arg("verbose", BOOL, "true for a json object, false for the hex-encoded data", True),
     ),
     result=(

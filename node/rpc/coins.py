@@ -12,9 +12,9 @@ from pybitcoind.chain.utxo_set_hash import UtxoHashType, utxo_set_stats
 from pybitcoind.wallet.signing import Keyring
 
 from .amounts import Amount, Json
-from .arguments import ANY_TEXT, ARR, BOOL, HASH, NUM, OBJ, RANGE, STR
+from .arguments import ANY_TEXT, ARR, BOOL, HASH, OBJ, RANGE, STR, UINT
 from .context import RpcContext
-from .errors import RpcCode, RpcError, invalid_parameter, misc_error
+from .errors import RpcCode, RpcError, invalid_parameter, misc_error, type_error
 from .registry import OPTIONAL, Arg, Result, ResultType, cli, curl, method
 from .render import script_json
 from .scan_objects import scan_object_scripts
@@ -44,7 +44,7 @@ _SCRIPT = Result(
     "Returns details about an unspent transaction output.\n",
     args=(
         Arg("txid", HASH, "The transaction id"),
-        Arg("n", NUM, "vout number"),
+        Arg("n", UINT, "vout number"),
         Arg(
             "include_mempool",
             BOOL,
@@ -286,7 +286,9 @@ async def scantxoutset(ctx: RpcContext, action: str, scanobjects: Json) -> Json:
     if running is not None:
         raise invalid_parameter('Scan already in progress, use action "abort" or "status"')
     if scanobjects is None:
-        raise misc_error("scanobjects argument is required for the start action")
+        if ctx.given < 2:
+            raise misc_error("scanobjects argument is required for the start action")
+        raise type_error("JSON value of type null is not of expected type array")
     scan = ctx.node.coin_scan = CoinScan()
     try:
         return await _scan(ctx, scan, scanobjects)

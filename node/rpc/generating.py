@@ -19,7 +19,7 @@ from pybitcoind.chain.script.address import AddressError, decode_address
 from pybitcoind.wallet.hd import KeyStore
 
 from .amounts import Json
-from .arguments import ARR, BOOL, HEX_TEXT, INT, NUM, STR, is_hex, parse_str
+from .arguments import ARR, BOOL, HEX_TEXT, INT, STR, UINT64, is_hex, parse_str
 from .context import RpcContext
 from .errors import RpcCode, RpcError, invalid_parameter, misc_error
 from .mempool import decode_tx
@@ -132,15 +132,13 @@ async def generatetoaddress(ctx: RpcContext, nblocks: int, address: str, maxtrie
     args=(
         Arg("num_blocks", INT, "How many blocks are generated."),
         Arg("descriptor", STR, "The descriptor to send the newly generated bitcoin to."),
-        Arg("maxtries", NUM, "How many iterations to try.", DEFAULT_MAX_TRIES),
+        Arg("maxtries", UINT64, "How many iterations to try.", DEFAULT_MAX_TRIES),
     ),
     result=_HASHES,
     examples="\nGenerate 11 blocks to mydesc\n" + cli("generatetodescriptor", '11 "mydesc"'),
     needs_chain=True,
 )
 async def generatetodescriptor(ctx: RpcContext, num_blocks: int, descriptor: str, maxtries: int) -> Json:
-    if maxtries < 0:
-        raise misc_error("JSON integer out of range")
     try:
         script = descriptor_script(descriptor, ctx.params)
     except DescriptorError as error:

@@ -12,7 +12,7 @@ from pybitcoind.p2p.messages import PROTOCOL_VERSION, NetAddress, service_names
 from pybitcoind.p2p.outbound import MAX_ADDNODE
 
 from .amounts import Amount, Json, Real
-from .arguments import BOOL, HASH, HEX_TEXT, NUM, STR, is_hex
+from .arguments import BOOL, HASH, HEX_TEXT, NUM, STR
 from .context import RpcContext
 from .errors import RpcCode, RpcError, invalid_parameter, misc_error
 from .registry import Arg, Result, ResultType, cli, curl, method
@@ -468,12 +468,14 @@ async def setnetworkactive(ctx: RpcContext, state: bool) -> Json:
 async def sendmsgtopeer(ctx: RpcContext, peer_id: int, msg_type: str, msg: str) -> Json:
     if len(msg_type.encode()) > MAX_MESSAGE_TYPE:
         raise invalid_parameter(f"Error: msg_type too long, max length is {MAX_MESSAGE_TYPE}")
-    if msg and not is_hex(msg):
-        raise invalid_parameter("Error parsing input for msg")
+    try:
+        payload = bytes.fromhex(msg)
+    except ValueError:
+        raise invalid_parameter("Error parsing input for msg") from None
     peer = ctx.peers.peers.get(peer_id)
     if peer is None or not peer.complete:
         raise misc_error("Error: Could not send message to peer")
-    peer.connection.send_payload(msg_type, bytes.fromhex(msg))
+    peer.connection.send_payload(msg_type, payload)
     return {}
 
 

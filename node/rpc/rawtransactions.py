@@ -39,13 +39,15 @@ from .amounts import Json, amount_from_value
 from .arguments import (
     ARR,
     BOOL,
-    HASH,
     HEX_TEXT,
     NUM,
     STR,
+    UINT,
     VERBOSITY,
     check_object,
     expect_type,
+    hash_called,
+    json_type,
     parse_hash,
     parse_hex,
     parse_int,
@@ -84,7 +86,7 @@ _TX = Result(R.OBJ, inner=(Result(R.ELISION),))
     "If verbosity is 2, returns a JSON Object with information about the transaction, including fee and "
     "prevout information.",
     args=(
-        Arg("txid", HASH, "The transaction id"),
+        Arg("txid", hash_called("parameter 1"), "The transaction id"),
         Arg(
             "verbosity",
             VERBOSITY,
@@ -92,7 +94,12 @@ _TX = Result(R.OBJ, inner=(Result(R.ELISION),))
             0,
             aliases=("verbose",),
         ),
-        Arg("blockhash", HASH, "The block in which to look for the transaction", OPTIONAL),
+        Arg(
+            "blockhash",
+            hash_called("parameter 3"),
+            "The block in which to look for the transaction",
+            OPTIONAL,
+        ),
     ),
     result=(
         Result(
@@ -321,7 +328,7 @@ def _can_wrap_in_witness(kind: str, solutions: list[bytes]) -> bool:
             "error if explicit sequence numbers are incompatible.",
             hint="true",
         ),
-        Arg("version", NUM, "Transaction version", 2),
+        Arg("version", UINT, "Transaction version", 2),
     ),
     result=Result(R.STR_HEX, "transaction", "hex string of the transaction"),
     examples=cli("createrawtransaction", '"[{\\"txid\\":\\"myid\\",\\"vout\\":0}]" "[{\\"address\\":0.01}]"'),
@@ -357,22 +364,22 @@ def _input(value: Json, default_sequence: int) -> TxIn:
     expect_type(value, "object")
     txid = parse_hash(value.get("txid"), "txid")
     vout = value.get("vout")
-    if isinstance(vout, bool) or not isinstance(vout, int):
+    if json_type(vout) != "number":
         raise invalid_parameter("Invalid parameter, missing vout key")
+    vout = parse_int(vout, -(2**31), 2**31 - 1)
     if vout < 0:
         raise invalid_parameter("Invalid parameter, vout cannot be negative")
     sequence = value.get("sequence")
-    if isinstance(sequence, bool) or not isinstance(sequence, int):
-        sequence = default_sequence
+    sequence = parse_int(sequence) if json_type(sequence) == "number" else default_sequence
     if not 0 <= sequence <= SEQUENCE_FINAL:
         raise invalid_parameter("Invalid parameter, sequence number is out of range")
-    return TxIn(OutPoint(txid, parse_int(vout, 0, 2**31 - 1)), b"", sequence)
+    return TxIn(OutPoint(txid, vout), b"", sequence)
 
 
 def parse_outputs(ctx: RpcContext, outputs: Json) -> list[TxOut]:
     """Outputs from an object, or from an array of objects with one key each."""
     if outputs is None:
-        raise invalid_parameter("Invalid parameter, outputs argument must be non-null")
+        raise invalid_parameter("Invalid parameter, output argument must be non-null")
     pairs: list[tuple[str, Json]] = []
     if isinstance(outputs, dict):
         pairs = list(outputs.items())
@@ -396,6 +403,7 @@ def parse_outputs(ctx: RpcContext, outputs: Json) -> list[TxOut]:
             data = parse_hex(value, "Data")
             result.append(TxOut(0, bytes((OP_RETURN,)) + push_data(data)))
             continue
+        amount = amount_from_value(value)
         try:
             script = decode_address(name, ctx.params).script_pubkey
         except AddressError:
@@ -403,7 +411,7 @@ def parse_outputs(ctx: RpcContext, outputs: Json) -> list[TxOut]:
         if script in seen:
             raise invalid_parameter(f"Invalid parameter, duplicated address: {name}")
         seen.add(script)
-        result.append(TxOut(amount_from_value(value), script))
+        result.append(TxOut(amount, script))
     return result
 
 

@@ -220,5 +220,5 @@ async def getindexinfo(ctx: RpcContext, index_name: str | None) -> Json:
     return {
         name: {"synced": index.synced, "best_block_height": index.best_height}
         for name, index in ctx.node.indexes.items()
-        if index_name in (None, name)
+        if index_name in (None, "", name)
     }
