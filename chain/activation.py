@@ -38,8 +38,8 @@ class MempoolHooks(Protocol):
     def block_disconnected(self, block: Block, /) -> None: ...
 
 
-MendMempool = Callable[[bool], Awaitable[None]]
-"""Mends the mempool after blocks were disconnected; True: the transactions they held come back."""
+MendMempool = Callable[[Callable[[], bool]], Awaitable[None]]
+"""Mends the mempool after blocks were disconnected; while True the transactions they held come back."""
 
 
 @dataclass(slots=True)
@@ -164,7 +164,7 @@ class Activation:
 
     async def _mend(self, bring_back: bool) -> None:
         if self._disconnected and self.mend_mempool is not None:
-            await self.mend_mempool(bring_back and not self._interrupted())
+            await self.mend_mempool(lambda: bring_back and not self._interrupted())
         self._disconnected = 0
 
     # One block

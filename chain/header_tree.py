@@ -12,6 +12,7 @@ from enum import IntFlag
 from typing import TYPE_CHECKING
 
 from .primitives.block import BlockHeader
+from .primitives.hashes import ZERO_HASH
 
 if TYPE_CHECKING:
     from .storage.block_store import Position
@@ -57,6 +58,7 @@ class HeaderNode:
     """
 
     __slots__ = (
+        "_rest",
         "bits",
         "chain_tx_count",
         "chainwork",
@@ -65,7 +67,6 @@ class HeaderNode:
         "jump",
         "position",
         "prev",
-        "raw",
         "sequence",
         "status",
         "time",
@@ -74,7 +75,8 @@ class HeaderNode:
     )
 
     def __init__(self, header: BlockHeader, prev: HeaderNode | None, work: int) -> None:
-        self.hash, self.raw = header.hash, header.raw
+        self.hash = header.hash
+        self._rest = header.raw[:4] + header.raw[36:]  # there are a million of us: the parent has its hash
         self.time, self.bits = header.time, header.bits
         self.prev = prev
         self.status = int(HeaderStatus.VALID_TREE)
@@ -85,6 +87,8 @@ class HeaderNode:
             self.height, self.chainwork, self.jump, self.time_max = 0, work, None, self.time
             return
         self.height, self.chainwork = prev.height + 1, prev.chainwork + work
+        if self.bits == prev.bits:
+            self.bits = prev.bits  # the same object
         self.time_max = prev.time_max if prev.time_max >= self.time else self.time
         # Two equal jumps in a row join into one (Myers 1983): where a jump leads depends on the height alone.
         jump = prev.jump
@@ -99,15 +103,20 @@ class HeaderNode:
 
     @property
     def version(self) -> int:
-        return int(_VERSION.unpack_from(self.raw)[0])
+        return int(_VERSION.unpack_from(self._rest)[0])
 
     @property
     def merkle_root(self) -> bytes:
-        return self.raw[36:68]
+        return self._rest[4:36]
 
     @property
     def nonce(self) -> int:
-        return int(_NONCE.unpack_from(self.raw, 76)[0])
+        return int(_NONCE.unpack_from(self._rest, 44)[0])
+
+    @property
+    def raw(self) -> bytes:
+        """The 80 bytes of the header."""
+        return self._rest[:4] + self.prev_hash + self._rest[4:]
 
     @property
     def header(self) -> BlockHeader:
@@ -117,7 +126,7 @@ class HeaderNode:
 
     @property
     def prev_hash(self) -> bytes:
-        return self.raw[4:36]
+        return ZERO_HASH if self.prev is None else self.prev.hash
 
     @property
     def have_data(self) -> bool:

@@ -25,7 +25,7 @@ from pybitcoind.chain.params import ChainParams
 from pybitcoind.chain.ports import Ports
 from pybitcoind.chain.storage.database import StorageError
 
-from .config import Config, ConfigError
+from .config import Config, ConfigError, RebuildNeeded
 from .log import DebugLog
 from .notify import run_command
 from .ports import PlacedStorage, SystemClock, SystemRandom, ThreadWorkers, worker_threads
@@ -97,7 +97,7 @@ class Node:
         self.mempool: Mempool | None = None
         self.peers: PeerManager | None = None
         self.wallets: WalletManager | None = None
-        self.indexes: dict[str, Index] = {}
+        self.indexes: dict[str, Index[Any]] = {}
         self.rpc: RpcServer | None = None
         self.started_at = clock.monotonic()
         self.stopping = asyncio.Event()
@@ -106,6 +106,7 @@ class Node:
         self.template_cache: TemplateCache | None = None
         """getblocktemplate's."""
         self.error: str | None = None
+        self.error_prefix = "Error: "
         """Why the node failed, in one line."""
         self.storage_failed = False
         self._tasks: asyncio.TaskGroup
@@ -143,6 +144,7 @@ class Node:
         """A part failed: notes why and stops the node in order. The first failure counts."""
         if self.error is None:
             self.storage_failed = isinstance(error, StorageError)
+            self.error_prefix = "" if isinstance(error, RebuildNeeded) else "Error: "
             known = isinstance(error, (str, StorageError, ConfigError))
             self.error = str(error) if known else _one_line(error)
             self.debug_log.error(f"A fatal internal error occurred: {self.error}")

@@ -35,6 +35,13 @@ class ConfigError(Exception):
     """The node cannot start with these options; the text follows "Error: "."""
 
 
+class RebuildNeeded(ConfigError):
+    """What is stored does not fit; -reindex makes it anew. Core writes this without "Error: " before it."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"{problem}.\nPlease restart with -reindex or -reindex-chainstate to recover.")
+
+
 def as_int(text: str) -> int:
     """The number that text begins with, 0 if none: Core's LocaleIndependentAtoi, clamped to 64 bits."""
     match = re.match(r"[ \t\n\v\f\r]*([+-]?[0-9]+)", text)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pybitcoind.chain.consensus.limits import MAX_FUTURE_BLOCK_TIME
 from pybitcoind.chain.events import Event, EventBus, TipChanged
 from pybitcoind.chain.indexes.base import Index
 from pybitcoind.chain.indexes.block_filters import BlockFilterIndex
@@ -19,7 +20,7 @@ from pybitcoind.chain.owner import OwnerStopped
 from pybitcoind.chain.verify_chain import VerifyResult
 
 from .checks import filter_index_wanted
-from .config import ConfigError
+from .config import ConfigError, RebuildNeeded
 from .notify import run_command
 from .peer_side import PeerSide
 from .policy_options import policy_settings
@@ -79,9 +80,17 @@ class FullNode:
             stop_at_height=config.number("stopatheight"),
             reindex=config.flag("reindex"),
             reindex_chainstate=config.flag("reindex-chainstate"),
+            prune_target=self._prune_target(),
         )
 
-    def _wanted_indexes(self) -> Iterator[tuple[str, Index]]:
+    def _prune_target(self) -> int | None:
+        """Bytes of blocks to keep; 0 for -prune=1, pruning by RPC only; None without -prune."""
+        wanted = self.node.config.number("prune")
+        if wanted <= 0:
+            return None
+        return 0 if wanted == 1 else wanted << 20
+
+    def _wanted_indexes(self) -> Iterator[tuple[str, Index[Any]]]:
         node = self.node
         parts = (node.chain, node.events, node.ports, node.params)
         if node.config.flag("txindex"):
@@ -93,15 +102,18 @@ class FullNode:
     async def _verify(self) -> None:
         """Looks through the last blocks (-checkblocks, -checklevel)."""
         node, config = self.node, self.node.config
+        if node.chain.tip.time > node.ports.clock.time() + MAX_FUTURE_BLOCK_TIME:
+            raise RebuildNeeded(
+                "The block database contains a block which appears to be from the future. This may be due to "
+                "your computer's date and time being set incorrectly. Only rebuild the block database if you "
+                "are sure that your computer's date and time are correct"
+            )
         node.status("Verifying blocks…")
         result = await node.chain.verify_chain(
             config.number("checklevel", 3), config.number("checkblocks", 6)
         )
         if result is VerifyResult.CORRUPTED:
-            raise ConfigError(
-                "Corrupted block database detected. Please restart with -reindex or -reindex-chainstate to "
-                "recover."
-            )
+            raise RebuildNeeded("Corrupted block database detected")
         node.debug_log.info("Block index and chainstate loaded")
 
     async def start(self) -> None:

@@ -173,7 +173,7 @@ def _run_node(node: Node, on_ready: Callable[[], None]) -> int:
     python_warnings.showwarning = show_warning  # type: ignore[assignment]
     code = asyncio.run(node.run(on_ready))
     if node.error is not None:
-        sys.stderr.write(f"Error: {node.error}\n")
+        sys.stderr.write(f"{node.error_prefix}{node.error}\n")
     return code
 
 

@@ -59,7 +59,10 @@ def _services(config: Config, spv: bool) -> int:
 
 
 def _binds(config: Config, params: ChainParams) -> list[Bind]:
-    """Where to listen: -bind and -whitebind, or all addresses; empty with -listen=0."""
+    """Where to listen: -bind and -whitebind, or all addresses; empty with -listen=0.
+
+    With all addresses goes the next port of 127.0.0.1, as in Core: connections that come there are Tor's.
+    """
     if not config.flag("listen", True):
         return []
     port = config.number("port", params.port)
@@ -82,7 +85,10 @@ def _binds(config: Config, params: ChainParams) -> list[Bind]:
                 f"Duplicate binding configuration for address {_text(host, number)}. "
                 "Please check your -bind, -bind=...=onion and -whitebind settings."
             )
-    return binds or [Bind(("0.0.0.0", port)), Bind(("::", port))]
+    if binds:
+        return binds
+    everywhere = [Bind(("0.0.0.0", port)), Bind(("::", port))]
+    return [*everywhere, Bind(("127.0.0.1", port + 1))] if port else everywhere
 
 
 def _text(host: str, port: int) -> str:

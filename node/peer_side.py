@@ -64,8 +64,7 @@ class PeerSide:
         """Like PeerManager.listen, but with -port=0 the second address takes the port of the first."""
         log, options = self._node.ports.log, peers.options
         everywhere = not (self._node.config.values("bind") or self._node.config.values("whitebind"))
-        chosen, hosts = 0, set()
-        failures = []
+        chosen, hosts = 0, set[str]()
         for bind in list(options.binds):
             host, port = bind.endpoint
             port = port or (0 if host in hosts else chosen)
@@ -74,14 +73,14 @@ class PeerSide:
             try:
                 await peers.listen()
             except OSError as error:
-                failures.append(_bind_error(host, port, error))
-                log.error(failures[-1])
-                continue
+                failure = _bind_error(host, port, error)
+                log.error(failure)
+                if everywhere and host == "::":
+                    continue  # the machine may lack IPv6, and nobody asked for it
+                raise ConfigError(failure) from None
             host, port = peers.endpoints[-1]
             chosen = chosen or port
             log.info(f"Bound to {_text(host, port)}")
-        if failures and (not everywhere or len(failures) == len(options.binds) + 1):
-            raise ConfigError(failures[0])
 
     async def _save_at_times(self) -> None:
         while True:

@@ -25,10 +25,17 @@ from pybitcoind.chain.script.script import (
     last_push,
 )
 
+from .filter_store import HashRow
+
 RANGE = 2000
 """Blocks one getcfheaders is about."""
 TIMEOUT = 30.0
 """Seconds a peer has for an answer."""
+ASK_AGAIN = 2.0
+"""Seconds until a question is repeated: a node's filter index may be a moment behind its chain, and then it
+does not answer at all."""
+GRACE = 4.0
+"""Seconds for which those who answered wait for the others."""
 _OP_RETURN = 0x6A
 _SIGNATURE_OPS = (0xAC, 0xAD, 0xAE, 0xAF, 0xBA)
 
@@ -160,14 +167,22 @@ class Rewound:
     height: int
 
 
-Action = AskHeaders | AskFilter | FetchBlock | Drop | Rewound
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """The trunk's filter of this block is disputed now: it is to be looked at whole."""
+
+    height: int
+
+
+Action = AskHeaders | AskFilter | FetchBlock | Drop | Rewound | Undecided
 
 
 @dataclass(slots=True)
 class _Asked:
     start: int
     stop: HeaderNode
-    deadline: float
+    since: float
+    again: float
 
 
 @dataclass(slots=True)
@@ -207,6 +222,8 @@ class FilterClient:
         self._top: HeaderNode | None = None
         self.disputed: dict[int, list[bytes]] = {}
         """Undecided: height to the filter hashes that are claimed."""
+        self.unsaved: int | None = None
+        """The lowest height at which something changed since `changes` was called."""
         self._peers: dict[int, _Peer] = {}
         self._dispute: _Dispute | None = None
         self._actions: list[Action] = []
@@ -241,22 +258,44 @@ class FilterClient:
     def _hash_at(self, height: int) -> bytes:
         return bytes(self._hashes[32 * height : 32 * height + 32])
 
+    @property
+    def waiting(self) -> bool:
+        """An answer is owed to us."""
+        return self._dispute is not None or any(state.asked is not None for state in self._peers.values())
+
     # Keeping
 
-    def snapshot(self) -> tuple[bytes, bytes]:
-        """(hash of the last block, all filter hashes from genesis on), for `restore` at the next start."""
-        return (b"" if self._top is None else self._top.hash), bytes(self._hashes)
+    def changes(self) -> tuple[int, list[HashRow]] | None:
+        """(a height, what holds from there on) since the last call; None if nothing changed."""
+        if self.unsaved is None:
+            return None
+        start, self.unsaved = self.unsaved, None
+        rows = []
+        for height in range(start, self.height + 1):
+            assert self._top is not None
+            claimed = b"".join(self.disputed.get(height, ()))
+            rows.append(HashRow(height, self._top.ancestor(height).hash, self._hash_at(height), claimed))
+        return start, rows
 
-    def restore(self, top_hash: bytes, hashes: bytes) -> None:
-        """Takes up what a `snapshot` held; nothing if the block is not known any more."""
-        node = self._tree.get(top_hash)
-        if node is None or len(hashes) != 32 * (node.height + 1):
-            return
-        self._hashes, self._headers, self._top = bytearray(hashes), bytearray(), node
+    def restore(self, rows: Sequence[HashRow]) -> None:
+        """Takes up what was kept, up to the first block that is not known any more."""
+        self._hashes, self._headers, self._top, self.disputed = bytearray(), bytearray(), None, {}
         header = ZERO_HASH
-        for start in range(0, len(hashes), 32):
-            header = filter_header(hashes[start : start + 32], header)
+        for height, row in enumerate(rows):
+            node = self._tree.get(row.block_hash)
+            if node is None or node.height != height or node.prev is not self._top:
+                break
+            header = filter_header(row.filter_hash, header)
+            self._hashes += row.filter_hash
             self._headers += header
+            self._top = node
+            if row.disputed:
+                claimed = row.disputed
+                self.disputed[height] = [claimed[i : i + 32] for i in range(0, len(claimed), 32)]
+        self.unsaved = self.height + 1 if len(rows) > self.height + 1 else None
+
+    def _touch(self, height: int) -> None:
+        self.unsaved = height if self.unsaved is None else min(self.unsaved, height)
 
     # Peers and answers
 
@@ -323,7 +362,7 @@ class FilterClient:
         self._follow_best()
         self._time_out(now)
         for _ in range(10_000):  # each round takes up one claim of each peer at least
-            if not (self._settle(now) if self._dispute is not None else self._take_claims()):
+            if not (self._settle(now) if self._dispute is not None else self._take_claims(now)):
                 break
         if self._dispute is None:
             self._ask(now)
@@ -342,6 +381,7 @@ class FilterClient:
 
     def _cut(self, top: HeaderNode | None) -> None:
         height = -1 if top is None else top.height
+        self._touch(height + 1)
         self._top, self._dispute = top, None
         del self._hashes[32 * (height + 1) :], self._headers[32 * (height + 1) :]
         self.disputed = {h: hashes for h, hashes in self.disputed.items() if h <= height}
@@ -354,8 +394,13 @@ class FilterClient:
 
     def _time_out(self, now: float) -> None:
         for peer, state in list(self._peers.items()):
-            if state.asked is not None and now > state.asked.deadline:
+            if state.asked is None:
+                continue
+            if now > state.asked.since + TIMEOUT:
                 self._drop(peer, "cfheaders did not come")
+            elif now >= state.asked.again:
+                state.asked.again = now + 2 * (now - state.asked.since)
+                self._actions.append(AskHeaders(peer, state.asked.start, state.asked.stop.hash))
         if self._dispute is not None:
             for peer, deadline in list(self._dispute.asked.values()):
                 if now > deadline:
@@ -383,10 +428,10 @@ class FilterClient:
                 continue
             stop = best.ancestor(stop_height)
             if self._knows(peer, stop):
-                state.asked = _Asked(start, stop, now + TIMEOUT)
+                state.asked = _Asked(start, stop, now, now + ASK_AGAIN)
                 self._actions.append(AskHeaders(peer, start, stop.hash))
 
-    def _take_claims(self) -> bool:
+    def _take_claims(self, now: float) -> bool:
         """Compares claims with the trunk, then lengthens it by what all agree on; True if something moved."""
         moved = False
         for peer, state in list(self._peers.items()):
@@ -399,7 +444,10 @@ class FilterClient:
                     return True
                 self._advance(state)
                 moved = True
-        if any(state.asked is not None and state.agreed == self.height for state in self._peers.values()):
+        if any(
+            state.asked is not None and state.agreed == self.height and now < state.asked.since + GRACE
+            for state in self._peers.values()
+        ):
             return moved  # wait for all answers, so that nobody's word counts by being first
         while True:
             ready = {
@@ -431,6 +479,7 @@ class FilterClient:
         assert best is not None
         height = self.height + 1
         header = filter_header(filter_hash, self.filter_header(height - 1))
+        self._touch(height)
         self._hashes += filter_hash
         self._headers += header
         self._top = best.ancestor(height)
@@ -469,6 +518,17 @@ class FilterClient:
         self._judge(dispute, dispute.block)
         return True
 
+    def judge_trunk(self, node: HeaderNode, block: Block, encoded: bytes) -> None:
+        """A block was fetched for other reasons: if it shows that its filter, by which we went, is false, the
+        trunk is cut there and the peers that stand behind it are dropped."""
+        height = node.height
+        known = self._top is not None and self._top.descends_from(node) and height not in self.disputed
+        if known and self._hash_at(height) == sha256d(encoded) and is_false(block, encoded):
+            for peer in self.agreeing_peers(height):
+                self._drop(peer, f"false filter of block {hash_hex(node.hash)}")
+            self._cut(node.prev)
+            self._actions.append(Rewound(height))
+
     def _judge(self, dispute: _Dispute, block: Block) -> None:
         height, name = dispute.node.height, hash_hex(dispute.node.hash)
         for filter_hash, encoded in dispute.filters.items():
@@ -482,6 +542,9 @@ class FilterClient:
         if len(dispute.sides) > 1 and (dispute.trunk is None or dispute.trunk in dispute.sides):
             known = self.disputed.setdefault(height, [])
             known += [h for h in dispute.sides if h not in known]
+            self._touch(height)
+            if dispute.trunk is not None:
+                self._actions.append(Undecided(height))
             if dispute.trunk is None:  # the side with more peers goes on as the trunk
                 largest = max(dispute.sides.values(), key=len)
                 self._append(next(h for h, side in dispute.sides.items() if side is largest))

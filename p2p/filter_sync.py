@@ -3,61 +3,101 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pybitcoind.chain.block_filter import BlockFilter
 from pybitcoind.chain.header_tree import HeaderNode
+from pybitcoind.chain.primitives.block import Block
 from pybitcoind.chain.primitives.hashes import hash_hex, sha256d
-from pybitcoind.chain.primitives.serialize import DecodeError
 
-from .filter_client import AskFilter, AskHeaders, Drop, FetchBlock, FilterClient, Rewound
+from .filter_client import Action, AskFilter, AskHeaders, Drop, FetchBlock, FilterClient, Rewound, Undecided
+from .filter_store import FilterStore
 from .messages import CFHeaders, CFilter, GetCFHeaders, GetCFilters, NetAddress, ServiceFlags
-from .messages.filters import BASIC_FILTER, MAX_GETCFILTERS_SIZE
+from .messages.filters import BASIC_FILTER
 
 if TYPE_CHECKING:
     from .context import Context
     from .peer import Peer
     from .sync import BlockSync
 
-FILTER_TIMEOUT = 30.0
+FILTER_PATIENCE = 10.0
 """Seconds between two filters of an answer."""
 LOOK_INTERVAL = 5.0
-
+WAITING_INTERVAL = 1.0
+"""Seconds between looks at what is due: usually, and while an answer is owed."""
+FILTERS_AT_ONCE = 250
+"""In one request: some 5 MB on the main network."""
 
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
 
 
+class _Answer:
+    """Filters asked of one peer. done: whether all came, once that is known."""
+
+    def __init__(self, peer: int, nodes: Sequence[HeaderNode]) -> None:
+        self.peer = peer
+        self.missing = {node.hash: None for node in nodes}
+        self.found: dict[bytes, bytes] = {}
+        self.done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    def take(self, block_hash: bytes, encoded: bytes) -> None:
+        if block_hash in self.missing:
+            del self.missing[block_hash]
+            self.found[block_hash] = encoded
+            if not self.missing:
+                self.finish(True)
+
+    def finish(self, complete: bool) -> None:
+        if not self.done.done():
+            self.done.set_result(complete)
+
+
 class FilterSync:
-    """client.height tells how far filters are known. on_progress, on_rewind: called when it grew, and when
-    what was known from a height on turned out to be false."""
+    """client.height tells how far filters are known.
+
+    on_progress: called when it grew, or a peer came that may give what others did not. on_rewind: what was
+    known from a height on turned out to be false. on_disputed: a block's filter is of no use any more.
+    """
 
     def __init__(self, context: Context, sync: BlockSync) -> None:
         self.context, self._sync = context, sync
         self.client = FilterClient(context.headers, self._knows)
+        self.store: FilterStore | None = None
         self.on_progress: Callable[[], None] = lambda: None
         self.on_rewind: Callable[[int], None] = lambda height: None
+        self.on_disputed: Callable[[int], None] = lambda height: None
         self._news = asyncio.Event()
         self._progress = asyncio.Event()
         self._fetching: dict[bytes, None] = {}
-        self._waiting: dict[bytes, asyncio.Future[tuple[int, bytes]]] = {}
+        self._answers: list[_Answer] = []
         self._liars: dict[NetAddress, None] = {}
         sync.on_learned = self.wake
+
+    async def open(self, store: FilterStore) -> None:
+        """From now on what is known is kept in store; takes up what it holds. The caller closes it."""
+        self.store = store
+        self.client.restore(await store.hashes())
 
     # Peers
 
     def add_peer(self, peer: Peer) -> None:
         """Its handshake is complete."""
-        if not peer.features.services & ServiceFlags.COMPACT_FILTERS or peer.inbound:
+        if peer.inbound:
+            return
+        if not peer.features.services & ServiceFlags.COMPACT_FILTERS:
+            self.context.log.info(f"No compact filters from {peer.log_name}: it is used for headers only")
             return
         if peer.address in self._liars:
-            peer.disconnect("gave false filters before")
+            peer.disconnect("gave false filters before", info=True)
             return
         self.client.add_peer(peer.id)
         self.wake()
 
     def remove_peer(self, peer: Peer) -> None:
         self.client.remove_peer(peer.id)
+        for answer in self._answers:
+            if answer.peer == peer.id:
+                answer.finish(False)
         self.wake()
 
     def wake(self) -> None:
@@ -83,9 +123,9 @@ class FilterSync:
             return
         if self.client.on_cfilter(peer.id, message.block_hash, message.filter):
             self.wake()
-        future = self._waiting.get(message.block_hash)
-        if future is not None and not future.done():
-            future.set_result((peer.id, message.filter))
+        for answer in self._answers:
+            if answer.peer == peer.id:
+                answer.take(message.block_hash, message.filter)
 
     # The chain of filter headers
 
@@ -93,21 +133,27 @@ class FilterSync:
         """Follows the best header chain until it is cancelled."""
         clock = self.context.ports.clock
         while True:
+            self._news.clear()
             height = self.client.height
             for action in self.client.poll(self.context.now()):
                 self._act(action, spawn)
+            await self._save()
             if self.client.height != height:
                 self._progress.set()
                 self._progress = asyncio.Event()
-                self.on_progress()
+            self.on_progress()
             try:
-                async with clock.timeout(LOOK_INTERVAL):
+                async with clock.timeout(WAITING_INTERVAL if self.client.waiting else LOOK_INTERVAL):
                     await self._news.wait()
             except TimeoutError:
                 pass
-            self._news.clear()
 
-    def _act(self, action: AskHeaders | AskFilter | FetchBlock | Drop | Rewound, spawn: Spawn) -> None:
+    async def _save(self) -> None:
+        changes = self.client.changes()
+        if changes is not None and self.store is not None:
+            await self.store.put_hashes(*changes)
+
+    def _act(self, action: Action, spawn: Spawn) -> None:
         match action:
             case AskHeaders(peer_id, start, stop):
                 self._send(peer_id, GetCFHeaders(BASIC_FILTER, start, stop))
@@ -120,7 +166,14 @@ class FilterSync:
             case Drop(peer_id, reason):
                 self._drop(peer_id, reason)
             case Rewound(height):
+                self.context.log.warning(f"Filters from height {height} on were false, asking again")
                 self.on_rewind(height)
+            case Undecided(height):
+                self.context.log.warning(
+                    f"Peers disagree on the filter at height {height} and the block does not tell who is "
+                    "right: the block itself is looked at"
+                )
+                self.on_disputed(height)
 
     def _send(self, peer_id: int, message: GetCFHeaders | GetCFilters) -> None:
         peer = self.context.peers.get(peer_id)
@@ -128,6 +181,7 @@ class FilterSync:
             peer.send(message)
 
     def _drop(self, peer_id: int, reason: str) -> None:
+        self.client.remove_peer(peer_id)
         peer = self.context.peers.get(peer_id)
         if peer is not None:
             if "did not come" not in reason:
@@ -154,83 +208,97 @@ class FilterSync:
             return False
         return True
 
+    def refute(self, node: HeaderNode, block: Block, encoded: bytes) -> None:
+        """A block was fetched as a whole: the filter that was known for it is judged by it."""
+        self.client.judge_trunk(node, block, encoded)
+        self.wake()
+
     # Filters
 
-    async def filters(
-        self,
-        start_height: int,
-        stop_height: int,
-        each: Callable[[HeaderNode, BlockFilter | None], Awaitable[None]],
-    ) -> int:
-        """Fetches the filters of that range of the best chain and hands each, in order, to `each`: the block
-        and its filter, or None where it is disputed (then fetch the block whole).
+    async def filters(self, nodes: Sequence[HeaderNode]) -> dict[bytes, bytes | None] | None:
+        """The encoded filters of consecutive blocks of the best chain, None for one that is disputed.
 
-        Returns the height to go on from: stop_height + 1, or less if no peer delivers or the chain changed.
+        From the store, or from peers and then kept. None if a hash is not known (any more), or nobody
+        delivers now.
         """
-        height = start_height
-        while height <= min(stop_height, self.client.height):
-            count = min(MAX_GETCFILTERS_SIZE, min(stop_height, self.client.height) - height + 1)
-            done = await self._filter_batch(height, count, each)
-            height += done
-            if done < count and not self._askable(height):
-                break
-        return height
+        expected = self._expected(nodes)
+        if expected is None:
+            return None
+        have = {} if self.store is None else await self.store.filters([node.hash for node in nodes])
+        missing = [
+            node
+            for node in nodes
+            if (hash_ := expected[node.hash]) is not None and sha256d(have.get(node.hash, b"")) != hash_
+        ]
+        while missing:
+            run = missing[:1]
+            for node in missing[1:FILTERS_AT_ONCE]:
+                if node.prev is not run[-1]:
+                    break
+                run.append(node)
+            got = await self._download(run)
+            if got is None:
+                return None
+            have |= got
+            missing = missing[len(run) :]
+        if self._expected(nodes) != expected:
+            return None
+        return {
+            block_hash: None if filter_hash is None else have[block_hash]
+            for block_hash, filter_hash in expected.items()
+        }
 
-    def _askable(self, height: int) -> list[int]:
+    def _expected(self, nodes: Sequence[HeaderNode]) -> dict[bytes, bytes | None] | None:
+        """The filter hashes by block hash, None where it is disputed; None if not all are known."""
         top = self.client.top
-        if top is None or height > top.height:
-            return []
-        node = top.ancestor(height)
-        return [p for p in self.client.agreeing_peers(height) if self._knows(p, node)]
+        if top is None or not nodes or not top.descends_from(nodes[-1]):
+            return None
+        return {node.hash: self.client.filter_hash(node.height) for node in nodes}
 
-    async def _filter_batch(
-        self, start: int, count: int, each: Callable[[HeaderNode, BlockFilter | None], Awaitable[None]]
-    ) -> int:
-        """Asks one peer for count filters; how many were good."""
-        top = self.client.top
-        able = self._askable(start)
-        if top is None or not able:
-            return 0
-        stop = top.ancestor(min(start + count - 1, top.height))
-        if not self._knows(peer_id := self.context.ports.random.choice(able), stop):
-            return 0
-        nodes = [stop]
-        while nodes[-1].height > start and nodes[-1].prev is not None:
-            nodes.append(nodes[-1].prev)
-        nodes.reverse()
-        loop = asyncio.get_running_loop()
-        futures = {node.hash: loop.create_future() for node in nodes}
-        self._waiting |= futures
-        self._send(peer_id, GetCFilters(BASIC_FILTER, start, stop.hash))
+    async def _download(self, run: Sequence[HeaderNode]) -> dict[bytes, bytes] | None:
+        """From one peer after the other, until one gives all of them as they should be."""
+        tried: list[int] = []
+        while True:
+            able = [
+                peer
+                for peer in self.client.agreeing_peers(run[-1].height)
+                if peer not in tried and self._knows(peer, run[-1])
+            ]
+            if not able:
+                return None
+            peer_id = self.context.ports.random.choice(able)
+            tried.append(peer_id)
+            found = await self._ask_filters(peer_id, run)
+            expected = self._expected(run)
+            if expected is None:
+                return None
+            if found is None:
+                self._drop(peer_id, "cfilter did not come")
+                continue
+            wrong = [
+                node
+                for node in run
+                if (hash_ := expected[node.hash]) is not None and sha256d(found[node.hash]) != hash_
+            ]
+            if not wrong:
+                if self.store is not None:
+                    await self.store.put_filters(found.items())
+                return found
+            self._drop(peer_id, f"wrong filter of block {hash_hex(wrong[0].hash)}")
+
+    async def _ask_filters(self, peer_id: int, run: Sequence[HeaderNode]) -> dict[bytes, bytes] | None:
+        answer = _Answer(peer_id, run)
+        self._answers.append(answer)
+        self._send(peer_id, GetCFilters(BASIC_FILTER, run[0].height, run[-1].hash))
         try:
-            for number, node in enumerate(nodes):
-                found = await self._take(node, futures[node.hash], peer_id)
-                if found is None or not self.context.best_header.descends_from(node):
-                    return number
-                await each(node, None if node.height in self.client.disputed else found)
+            while True:
+                left = len(answer.missing)
+                try:
+                    async with self.context.ports.clock.timeout(FILTER_PATIENCE):
+                        await asyncio.wait((answer.done,))
+                    return answer.found if answer.done.result() else None
+                except TimeoutError:
+                    if len(answer.missing) == left:
+                        return None
         finally:
-            for block_hash in futures:
-                self._waiting.pop(block_hash, None)
-        return len(nodes)
-
-    async def _take(
-        self, node: HeaderNode, future: asyncio.Future[tuple[int, bytes]], peer_id: int
-    ) -> BlockFilter | None:
-        """The filter of one block, if it is the one whose hash is known; else its sender is dropped."""
-        try:
-            async with self.context.ports.clock.timeout(FILTER_TIMEOUT):
-                sender, encoded = await future
-        except TimeoutError:
-            self._drop(peer_id, "cfilter did not come")
-            return None
-        if node.height > self.client.height:
-            return None  # rewound meanwhile
-        try:
-            found = BlockFilter(node.hash, encoded)
-        except DecodeError:
-            found = None
-        expected = self.client.filter_hash(node.height)
-        if expected is not None and (found is None or sha256d(encoded) != expected):
-            self._drop(sender, f"wrong filter of block {hash_hex(node.hash)}")
-            return None
-        return found or BlockFilter.trusted(node.hash, b"\x00")
+            self._answers.remove(answer)

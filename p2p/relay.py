@@ -142,6 +142,8 @@ class TxRelay:
         """Its handshake is complete."""
         relay = peer.has(Permission.RELAY)
         self.download.add_peer(peer.id, TxPeer(peer.preferred, relay, peer.wtxid_relay))
+        if peer.transactions is not None:
+            peer.transactions.to_send |= {tx.wtxid: None for tx in self.own.values()}
 
     def remove_peer(self, peer: Peer) -> None:
         self.download.remove_peer(peer.id)

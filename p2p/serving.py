@@ -249,6 +249,8 @@ class Serving:
         if stop is None or index is None:
             return
         filters = await index.filters(start, stop)
+        if filters is None and await self._index_follows(stop):
+            filters = await index.filters(start, stop)
         if filters is None:
             self._not_indexed("block filter", start, stop)
             return
@@ -263,8 +265,10 @@ class Serving:
         index = self.context.filter_index
         if stop is None or index is None:
             return
-        before = await index.headers_of([stop.ancestor(start - 1)]) if start > 0 else [ZERO]
         hashes = await index.filter_hashes(start, stop)
+        if hashes is None and await self._index_follows(stop):
+            hashes = await index.filter_hashes(start, stop)
+        before = await index.headers_of([stop.ancestor(start - 1)]) if start > 0 else [ZERO]
         if before is None or hashes is None:
             self._not_indexed("block filter hashes", start, stop)
             return
@@ -281,6 +285,14 @@ class Serving:
             self._not_indexed("block filter header", 0, stop)
             return
         peer.send(CFCheckpt(BASIC_FILTER, stop.hash, headers))
+
+    async def _index_follows(self, stop: HeaderNode) -> bool:
+        """Gives the index time for a block that was connected just now, and was announced with that; whether
+        to look again. Peers take our silence for a failure."""
+        if not self.context.headers.in_chain(stop):
+            return False
+        await self.context.chain.events.drained()
+        return True
 
     def _not_indexed(self, what: str, start: int, stop: HeaderNode) -> None:
         self.context.log.debug(

@@ -17,7 +17,11 @@ from pybitcoind.chain.header_tree import HeaderNode
 from pybitcoind.chain.primitives.block import Block, BlockHeader
 from pybitcoind.chain.primitives.hashes import hash_hex
 
-from .block_download import MAX_BLOCKS_IN_TRANSIT_PER_PEER, BlockDownload
+from .block_download import (
+    MAX_BLOCKS_IN_TRANSIT_PER_PEER,
+    NODE_NETWORK_LIMITED_MIN_BLOCKS,
+    BlockDownload,
+)
 from .handshake import ConnectionType
 from .headers_sync import (
     MAX_HEADERS_RESULTS,
@@ -76,7 +80,8 @@ class BlockSync:
         """Called when a peer showed what chain it has."""
         self._sources: dict[bytes, int] = {}
         """Who sent a block whose verdict is still out."""
-        self._wanted: dict[bytes, list[asyncio.Future[Block]]] = {}
+        self._wanted: dict[bytes, list[tuple[int, asyncio.Future[Block | None]]]] = {}
+        """SPV: blocks asked for, of which peer, and who waits."""
 
     # Peers come and go
 
@@ -101,6 +106,10 @@ class BlockSync:
         self.headers.remove_peer(peer.id)
         self.download.remove_peer(peer.id)
         self.announcements.pop(peer.id, None)
+        for waiting in self._wanted.values():
+            for asked, future in waiting:
+                if asked == peer.id and not future.done():
+                    future.set_result(None)
 
     def _preferred_count(self) -> int:
         return sum(peer.preferred for peer in self.context.peers.values())
@@ -284,11 +293,10 @@ class BlockSync:
         if parent is not None and self._mutated(block, parent):
             peer.debug("Received mutated block from")
             download.done(block_hash, context.now(), only_from=peer.id)
+            self._undelivered(peer, block_hash)
             return peer.misbehaving("mutated block")
-        if self._deliver(block) and context.options.headers_only:
-            download.done(block_hash, context.now())
-            return None
         if context.options.headers_only:
+            self._deliver(block)
             return None
         requested = block_hash in download.in_flight
         download.begin_processing(block_hash, peer.id, context.now())
@@ -338,27 +346,34 @@ class BlockSync:
         node = self.context.headers.get(block_hash)
         if node is None:
             return None
-        asked: dict[int, None] = {}
+        tried: dict[int, None] = {}
         for _ in range(tries):
-            peer = self._peer_with(node, asked)
+            peer = self._peer_with(node, tried)
             if peer is None:
                 return None
-            asked[peer.id] = None
-            future: asyncio.Future[Block] = asyncio.get_running_loop().create_future()
-            self._wanted.setdefault(block_hash, []).append(future)
-            peer.send(GetData([Inv(InvType.WITNESS_BLOCK, block_hash)]))
-            try:
-                async with self.context.ports.clock.timeout(timeout):
-                    return await future
-            except TimeoutError:
-                peer.disconnect(f"Timeout downloading block {hash_hex(block_hash)}", info=True)
-            finally:
-                waiting = self._wanted.get(block_hash, [])
-                if future in waiting:
-                    waiting.remove(future)
-                if not waiting:
-                    self._wanted.pop(block_hash, None)
+            tried[peer.id] = None
+            block = await self._fetch_from(peer, block_hash, timeout)
+            if block is not None:
+                return block
         return None
+
+    async def _fetch_from(self, peer: Peer, block_hash: bytes, timeout: float) -> Block | None:
+        """None if the peer goes away, sends a wrong block or is too slow."""
+        future: asyncio.Future[Block | None] = asyncio.get_running_loop().create_future()
+        waiting = self._wanted.setdefault(block_hash, [])
+        if all(asked != peer.id for asked, _ in waiting):
+            peer.send(GetData([Inv(InvType.WITNESS_BLOCK, block_hash)]))
+        waiting.append((peer.id, future))
+        try:
+            async with self.context.ports.clock.timeout(timeout):
+                return await future
+        except TimeoutError:
+            peer.disconnect(f"Timeout downloading block {hash_hex(block_hash)}", info=True)
+            return None
+        finally:
+            waiting.remove((peer.id, future))
+            if not waiting:
+                self._wanted.pop(block_hash, None)
 
     def _peer_with(self, node: HeaderNode, but: dict[int, None]) -> Peer | None:
         able = []
@@ -367,17 +382,23 @@ class BlockSync:
                 continue
             self.download.resolve(peer.id)
             best = peer.blocks.best_known
-            if best is not None and best.descends_from(node) and not peer.limited:
+            if best is None or not best.descends_from(node):
+                continue
+            if not peer.limited or best.height - node.height < NODE_NETWORK_LIMITED_MIN_BLOCKS:
                 able.append(peer)
         return self.context.ports.random.choice(able) if able else None
 
-    def _deliver(self, block: Block) -> bool:
+    def _deliver(self, block: Block) -> None:
         """Hands the block to whoever waits for it in `fetch_block`."""
-        futures = self._wanted.pop(block.hash, [])
-        for future in futures:
+        for _, future in self._wanted.get(block.hash, ()):
             if not future.done():
                 future.set_result(block)
-        return bool(futures)
+
+    def _undelivered(self, peer: Peer, block_hash: bytes) -> None:
+        """The peer sent something else in place of the block."""
+        for asked, future in self._wanted.get(block_hash, ()):
+            if asked == peer.id and not future.done():
+                future.set_result(None)
 
     # Blocks announced to us by inv
 

@@ -88,7 +88,7 @@ class Bench:
 
     def run(self, name: str, seed: int) -> Result:
         """One test in a session of its own, so that a timeout ends its daemons too."""
-        folder = self.work / "tests" / f"{seed}-{name.removesuffix('.py')}"
+        folder = self.work / "tests" / name.removesuffix(".py")
         shutil.rmtree(folder, ignore_errors=True)
         folder.parent.mkdir(exist_ok=True)
         command = [
@@ -107,7 +107,7 @@ class Bench:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         started = time.monotonic()
-        log = self.work / "tests" / f"{seed}-{name}.txt"
+        log = self.work / "tests" / f"{name}.txt"
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command,
@@ -224,7 +224,8 @@ def run_all(bench: Bench, names: list[str], jobs: int) -> dict[str, Result]:
         results[result.name] = result
         print(f"{result.outcome:8} {result.seconds:>4} s  {result.name}  {result.why}", flush=True)
 
-    work = list(enumerate(names, 1))
+    first = os.getpid() * 7 % 400  # of some 415 port ranges: another run beside this one has others
+    work = list(enumerate(names, first))
     run(work[0])
     with ThreadPoolExecutor(max(1, jobs)) as pool:
         list(pool.map(run, work[1:]))

@@ -41,6 +41,13 @@ class RunningClock(test_ports.TestClock):
     def time(self) -> int:
         return self.mock_time or int(self._start + self.monotonic())
 
+    def monotonic(self) -> float:
+        """The loop's time, which may be virtual."""
+        return asyncio.get_running_loop().time()
+
+    def call_at(self, when: float, callback: Callable[[], object]) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_at(when, callback)
+
 
 class P2PNode:
     """chain, mempool and peers, as the node wires them."""

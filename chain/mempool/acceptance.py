@@ -6,7 +6,7 @@ scripts run on the workers, everything else is in checks.py. Packages are in pac
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from ..consensus.context import HeaderContext
@@ -41,6 +41,9 @@ from .pool import Mempool
 from .results import TxAccept
 
 Coins = Mapping[OutPoint, Coin]
+
+LONGEST_STRETCH = 0.02
+"""Seconds of work on one transaction after the other until others, who only read, get a turn."""
 
 
 class ChainView(Protocol):
@@ -118,11 +121,14 @@ class Acceptance:
         check_with_coins(ws, self.pool, tip, coins, mode)
 
     async def check_scripts(self, ws: Workspace) -> None:
-        """First with the flags of policy; then with those of the next block, a belt beside the braces."""
+        """With the flags of policy; with those of the next block too, should it have others: what passes
+        under more flags passes under fewer."""
         tip = self.chain.tip
         block_flags = script_flags_for(tip.height, tip.hash, self.params)
         digests = TxDigests(ws.tx, [coin.txout for coin in ws.coins])
         for flags, standard in ((STANDARD_FLAGS, True), (block_flags, False)):
+            if not standard and not block_flags & ~STANDARD_FLAGS:
+                break
             failure = await run_script_checks(self.ports.workers, [digests], flags)
             if failure is not None:
                 raise script_fault(ws, failure, standard)
@@ -173,20 +179,26 @@ class Acceptance:
             raise TxInvalid(TxFault.MISSING_INPUTS, "bad-txns-inputs-missingorspent")
         return coins
 
-    async def mend_after_reorg(self, readd: bool = True) -> None:
+    async def mend_after_reorg(self, readd: Callable[[], bool] = lambda: True) -> None:
         """Puts back what the disconnected blocks held and still may stand; drops what no longer may.
 
         Follows `Mempool.block_disconnected` and `block_connected`, with the new tip in place, before the
-        owner serves anybody else. readd=False gives the transactions up, when too many blocks went.
+        owner serves anybody else. readd: asked before each transaction; False gives it up, when too many
+        blocks went or the node stops.
         """
+        clock = self.ports.clock
+        breath = clock.monotonic()
         pool = self.pool
         txs = pool.disconnected.take()
-        known = await self._chain_coins(tx for tx in txs if readd and not tx.is_coinbase)
+        known = await self._chain_coins(tx for tx in txs if not tx.is_coinbase) if readd() else {}
         mode = Mode(self.ports.clock.time(), bypass_limits=True)
         back = []
         for tx in txs:
+            if clock.monotonic() - breath > LONGEST_STRETCH:
+                await clock.sleep(0)
+                breath = clock.monotonic()
             try:
-                if not readd or tx.is_coinbase:
+                if tx.is_coinbase or not readd():
                     raise TxInvalid(TxFault.UNKNOWN, "not put back")
                 await self.accept_one(tx, mode, known)
                 back.append(tx.txid)

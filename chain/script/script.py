@@ -137,15 +137,20 @@ def iter_ops(script: bytes) -> Iterator[tuple[int, bytes | None, int]]:
 
 def is_push_only(script: bytes, start: int = 0) -> bool:
     """Whether script, from start on, holds whole pushes only; OP_RESERVED counts as one (Core)."""
-    pos = start
-    try:
-        while pos < len(script):
-            opcode, _, pos = read_op(script, pos)
-            if opcode > OP_16:
+    pos, size = start, len(script)
+    while pos < size:  # strangers choose what is in 100 kB of OP_RETURN: nothing is sliced here
+        opcode = script[pos]
+        pos += 1
+        if opcode < OP_PUSHDATA1:
+            pos += opcode
+        elif opcode <= OP_PUSHDATA4:
+            width = 1 << opcode - OP_PUSHDATA1
+            if pos + width > size:
                 return False
-    except ScriptParseError:
-        return False
-    return True
+            pos += int.from_bytes(script[pos : pos + width], "little") + width
+        elif opcode > OP_16:
+            return False
+    return pos <= size
 
 
 def has_valid_ops(script: bytes) -> bool:
@@ -261,11 +266,16 @@ def is_unspendable(script: bytes) -> bool:
 # --- counting ---------------------------------------------------------------------------------------
 
 
+_SIGOPS = bytes((OP_CHECKSIG, OP_CHECKSIGVERIFY, OP_CHECKMULTISIG, OP_CHECKMULTISIGVERIFY))
+
+
 def count_sigops(script: bytes, accurate: bool) -> int:
     """Signature operations in script, up to a push cut short.
 
     accurate: CHECKMULTISIG counts the number of keys pushed right before it by OP_1 to OP_16; otherwise 20.
     """
+    if len(script.translate(None, _SIGOPS)) == len(script):
+        return 0
     count, pos, size, last = 0, 0, len(script), OP_INVALIDOPCODE
     while pos < size:
         opcode = script[pos]

@@ -53,16 +53,11 @@ async def test_headers_filters_and_blocks_for_a_light_client() -> None:
         await until(lambda: light.height == 131)
         sync = light.peers.filters
         assert sync is not None and await sync.wait_height(131, timeout=10)
-        seen: list[tuple[HeaderNode, BlockFilter]] = []
-
-        async def each(node: HeaderNode, found: BlockFilter | None) -> None:
-            assert found is not None
-            seen.append((node, found))
-
         await until(lambda: len(sync.client.agreeing_peers(131)) == 2)
-        assert await sync.filters(1, 131, each) == 132
-        assert [node.height for node, _ in seen] == list(range(1, 132))
-        assert all(found.match(SCRIPT_PUBKEY) for _, found in seen)
+        nodes = light.chain.headers.chain[1:132]
+        found = await sync.filters(nodes)
+        assert found is not None and list(found) == [node.hash for node in nodes]
+        assert all(e and BlockFilter(h, e).match(SCRIPT_PUBKEY) for h, e in found.items())
         block = await light.peers.sync.fetch_block(LAST.tip.hash)
         assert block is not None and block.raw == LAST.blocks[-1].raw
         assert light.peers.sync.download.in_flight == {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from ports import InlineWorkers, ListLog, make_ports
+from ports import ListLog, make_ports
 from running import Recorder, running_chain
 from scene import SCRIPT_PUBKEY, Scene, height_push, make_scene, solved
 
@@ -396,8 +396,6 @@ async def test_an_interrupted_reorganisation_goes_on_after_the_restart() -> None
     base = make_scene(105)
     main, side = branch(base, 6, b"main"), branch(base, 7, b"side")
     ports = ports_at(side[-1])
-    workers = ports.workers
-    assert isinstance(workers, InlineWorkers)
     async with running_chain(ports) as chain:
         await feed(chain, main[-1])
         for scene in side[:-1]:

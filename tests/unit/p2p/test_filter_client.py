@@ -21,6 +21,7 @@ from pybitcoind.p2p.filter_client import (
     Rewound,
     revealed_script,
 )
+from pybitcoind.p2p.filter_store import HashRow
 
 SCENE = make_scene(130)
 SPEND = SCENE.spend(SCENE.mature[0])
@@ -209,10 +210,26 @@ def test_peers_that_do_not_answer_hold_nobody_up_for_long() -> None:
     world.add(1, Server(mute=True))
     world.add(2, Server())
     world.run()
-    assert world.client.height == -1
+    assert world.client.height == -1, "the answers are awaited together"
+    world.now = 5.0
+    world.run()
+    assert world.is_true() and not world.dropped
     world.now = 31.0
     world.run()
     assert world.is_true() and list(world.dropped) == [1]
+
+
+def test_a_question_is_repeated() -> None:
+    """A full node whose index is a moment behind its chain does not answer at all."""
+    world = World()
+    world.add(1, Server(mute=True))
+    world.run()
+    world.now = 1.0
+    assert not world.client.poll(world.now) and world.client.waiting
+    world.servers[1].mute = False
+    world.now = 2.1
+    world.run()
+    assert world.is_true() and not world.client.waiting
 
 
 def test_a_reorganisation_cuts_and_goes_on() -> None:
@@ -232,20 +249,64 @@ def test_a_reorganisation_cuts_and_goes_on() -> None:
     assert world.is_true() and not world.dropped
 
 
-def test_a_snapshot_is_taken_up_again() -> None:
+def keep(world: World, kept: dict[int, HashRow]) -> list[HashRow]:
+    """What a store holds after the changes."""
+    changes = world.client.changes()
+    if changes is not None:
+        start, rows = changes
+        for height in [h for h in kept if h >= start]:
+            del kept[height]
+        kept.update((row.height, row) for row in rows)
+    return [kept[height] for height in sorted(kept)]
+
+
+def test_what_is_kept_is_taken_up_again() -> None:
+    world = World()
+    world.add(1, Server({50: padded}))
+    world.add(2, Server())
+    kept: dict[int, HashRow] = {}
+    while actions := world.client.poll(world.now):
+        for action in actions:
+            world.act(action)
+        keep(world, kept)
+    rows = keep(world, kept)
+    assert len(rows) == 132 and world.client.changes() is None
+    again = World()
+    again.client.restore(rows)
+    assert again.client.height == 131 and again.client.filter_header(131) == world.client.filter_header(131)
+    assert again.client.disputed == world.client.disputed and list(again.client.disputed) == [50]
+    assert again.client.changes() is None
+    again.add(1, Server({50: padded}))
+    again.add(2, Server())
+    again.run()
+    assert again.client.agreeing_peers(131) == [1, 2] and not again.dropped
+
+
+def test_of_what_is_kept_only_blocks_that_are_known_count() -> None:
     world = World()
     world.add(1, Server())
     world.run()
-    saved = world.client.snapshot()
-    again = World()
-    again.client.restore(*saved)
-    assert again.client.height == 131 and again.client.filter_header(131) == world.client.filter_header(131)
-    again.add(1, Server())
-    again.run()
-    assert again.is_true() and again.client.agreeing_peers(131) == [1]
+    rows = keep(world, {})
     other = World(BLOCKS[:5])
-    other.client.restore(*saved)
-    assert other.client.height == -1
+    other.client.restore(rows)
+    assert other.client.height == 4
+    assert other.client.changes() == (5, []), "the rest is to be forgotten"
+
+
+def test_a_block_that_was_fetched_anyway_tells_on_its_filter() -> None:
+    world = World()
+    world.add(1, Server({20: lacking}))
+    world.run()
+    node = world.tree.get(BLOCKS[20].hash)
+    assert node is not None
+    world.client.judge_trunk(node, BLOCKS[20], true_filter(BLOCKS[20]))
+    assert world.client.height == 131, "not the filter that it went by"
+    world.client.judge_trunk(node, BLOCKS[20], lacking(BLOCKS[20]))
+    world.run()
+    assert list(world.dropped) == [1] and world.rewound == [20] and world.client.height == 19
+    world.add(2, Server())
+    world.run()
+    assert world.is_true()
 
 
 PUBKEY, SIGNATURE = b"\x02" + bytes(32), b"\x30\x06\x02\x01\x01\x02\x01\x01\x01"

@@ -461,7 +461,7 @@ async def test_given_up_after_too_many_blocks(own: tuple[Rig, MiniWallet]) -> No
     rig.generate(wallet, [tx])
     await rig.accept(child)
     rig.pool.block_disconnected(rig.chain.disconnect())
-    await rig.acceptance.mend_after_reorg(False)
+    await rig.acceptance.mend_after_reorg(lambda: False)
     assert len(rig.pool) == 0 and len(rig.pool.disconnected) == 0
 
 

@@ -1,0 +1,124 @@
+"""The daemon, killed at random instants while it loads, connects, reorganises, flushes and stops.
+
+It always starts again, and ends with the same tip and the same coins as a daemon that nobody disturbed.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import time
+from base64 import b64encode
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from block_files import empty_branch, read_blocks, write_blocks
+from node_process import Daemon, running
+
+from pybitcoind.chain.primitives.block import Block
+from pybitcoind.chain.primitives.hashes import hash_hex
+
+KILLS = 10
+"""In each of two runs."""
+FORK = 195
+"""Height of the last common block: 25 blocks full of spends come off, and on again."""
+
+
+@dataclass
+class Story:
+    """Three files of blocks, each of which makes the chain reorganise, and where that leads."""
+
+    files: list[Path]
+    tip: str
+    branch_point: str
+    """The first block of the main chain that the branch does not have."""
+
+    @property
+    def options(self) -> list[str]:
+        return [f"-loadblock={path}" for path in self.files]
+
+
+@pytest.fixture(scope="module")
+def story(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    folder = tmp_path_factory.mktemp("blocks")
+    chain = shared / "data" / "regtest-signatures.dat"
+    blocks = [Block.decode(raw) for raw in read_blocks(chain)]
+    if blocks[0].header.prev_hash == bytes(32):
+        del blocks[0]
+    fork, top = blocks[FORK - 1].header, blocks[-1].header
+    away = empty_branch(fork, FORK, len(blocks) - FORK + 5, salt=1)
+    back = empty_branch(top, len(blocks), 10, salt=2)
+    files = [chain, write_blocks(folder / "away.dat", away), write_blocks(folder / "back.dat", back)]
+    return Story(files, hash_hex(back[-1].hash), hash_hex(blocks[FORK].hash))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(story: Story, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    with running(tmp_path_factory.mktemp("undisturbed"), *story.options) as node:
+        return finish(node, story)
+
+
+def finish(node: Daemon, story: Story) -> tuple[str, str]:
+    """Waits for the tip; both hashes of the UTXO set."""
+    node.until("the last tip", lambda: node.call("getbestblockhash") == story.tip)
+    digest: dict[str, Any] = node.call("gettxoutsetinfo", "hash_serialized_3")
+    assert digest["bestblock"] == story.tip
+    return digest["hash_serialized_3"], node.call("gettxoutsetinfo", "muhash")["muhash"]
+
+
+@pytest.mark.parametrize("cache", ["-dbcache=4", "-dbcache=450"])
+def test_killed_at_random_instants(
+    story: Story, undisturbed: tuple[str, str], tmp_path: Path, cache: str
+) -> None:
+    """With the small cache coins are written every few blocks, with the large one at the end only."""
+    seed = int.from_bytes(os.urandom(4), "big")
+    print("seed", seed)
+    rng = random.Random(seed)
+    ways = [_while_it_loads, _while_it_reorganises, _while_it_stops]
+    for number in range(KILLS):
+        with Daemon(tmp_path, cache, *story.options) as node:
+            ways[number % 3](node, rng, story)
+            assert node.stderr == ""
+    with running(tmp_path, cache, *story.options) as node:
+        for header in node.call("getchaintips"):
+            if header["status"] == "invalid":
+                node.call("reconsiderblock", header["hash"])
+        assert finish(node, story) == undisturbed
+
+
+def _while_it_loads(node: Daemon, rng: random.Random, story: Story) -> None:
+    """From the start of the process on: some kills hit it before there is anything."""
+    time.sleep(rng.uniform(0.1, 1.2))
+    node.kill()
+
+
+def _while_it_reorganises(node: Daemon, rng: random.Random, story: Story) -> None:
+    """25 blocks off, or on."""
+    node.wait_ready()
+    method = rng.choice(("invalidateblock", "reconsiderblock"))
+    _send(node, method, story.branch_point)
+    time.sleep(rng.uniform(0, 0.4))
+    node.kill()
+
+
+def _while_it_stops(node: Daemon, rng: random.Random, story: Story) -> None:
+    node.wait_ready()
+    time.sleep(rng.uniform(0, 0.5))
+    node.process.send_signal(signal.SIGTERM)
+    time.sleep(rng.uniform(0, 0.2))
+    node.kill()
+
+
+def _send(node: Daemon, method: str, *params: str) -> None:
+    """A call whose answer nobody waits for."""
+    cookie = b64encode((node.net_dir / ".cookie").read_bytes()).decode()
+    body = f'{{"method": "{method}", "params": {list(params)}}}'.replace("'", '"')
+    with socket.create_connection(("127.0.0.1", node.ports["rpc"])) as connection:
+        connection.sendall(
+            f"POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {cookie}\r\nConnection: close\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
