@@ -86,10 +86,11 @@ class Node:
         self.net_dir = config.net_dir
         self.role = config.text("role", "full")
         self.workers = ThreadWorkers(worker_threads(config.number("par")))
+        self.network = TcpNetwork()
         self.ports = Ports(
             clock=clock,
             random=SystemRandom(),
-            network=TcpNetwork(),
+            network=self.network,
             workers=self.workers,
             storage=PlacedStorage(self.net_dir, config.blocks_root),
             log=log,

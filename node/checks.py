@@ -45,6 +45,7 @@ def check(config: Config) -> ChainParams:
     _check_indexes(config)
     _check_listening(config)
     _check_network_values(config)
+    _check_privacy(config)
     _check_wallets(config)
     if config.values("test") and config.network != "regtest":
         raise ConfigError("-test=<option> can only be used with regtest")
@@ -127,6 +128,22 @@ def _check_listening(config: Config) -> None:
         raise ConfigError("-maxconnections must be greater or equal than zero")
     if config.number("peertimeout", 60) <= 0:
         raise ConfigError("peertimeout must be a positive integer.")
+
+
+def _check_privacy(config: Config) -> None:
+    """What we cannot do yet and would betray its user if it were left out silently."""
+    for name in ("proxy", "onion", "i2psam"):
+        if any(text not in ("", "0") for text in config.values(name)):
+            raise ConfigError(f"-{name} is not supported yet: connections would be made without it.")
+    for net in config.values("onlynet"):
+        if net.lower() not in ("ipv4", "ipv6"):
+            raise ConfigError(f"-onlynet={net} is not supported yet.")
+    if config.flag("privatebroadcast"):
+        raise ConfigError(
+            "Private broadcast of own transactions requested (-privatebroadcast), but none of Tor or I2P "
+            "networks "
+            "is reachable"
+        )
 
 
 def _check_network_values(config: Config) -> None:

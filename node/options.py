@@ -70,7 +70,6 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
         ("blocknotify", "<cmd>", "Run this command when the best block changes; %s is its hash"),
         ("blocksdir", "<dir>", "Directory to hold the blocks directory (default: the data directory)"),
         ("blocksonly", "", "Reject transactions from network peers (default: 0)"),
-        ("coinstatsindex", "", "Maintain coin statistics used by gettxoutsetinfo (default: 0)"),
         ("conf", "<file>", "Configuration file, relative to the data directory (default: bitcoin.conf)"),
         ("daemon", "", "Run in the background as a daemon (default: 0)"),
         ("daemonwait", "", "As -daemon, but exit only when the start is done (default: 0)"),
@@ -103,15 +102,16 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
         ("bantime", "<n>", "Seconds that a manual ban lasts (default: 86400)"),
         ("bind", "<addr>[:<port>][=onion]", "Listen on this address (default: all)"),
         ("connect", "<ip>", "Connect to these nodes only; -noconnect: to none"),
-        ("dns", "", "Look up names for -addnode, -seednode and -connect (default: 1)"),
         ("dnsseed", "", "Ask DNS for addresses of peers if low on them (default: 1 unless -connect)"),
         ("externalip", "<ip>", "An address of ours, told to others; may be given more than once"),
-        ("fixedseeds", "", "Use built-in addresses if DNS gives none (default: 1)"),
+        ("forcednsseed", "", "Ask DNS for addresses of peers in any case (default: 0)"),
         ("listen", "", "Accept connections from outside (default: 1 if no -proxy, -connect)"),
         ("maxconnections", "<n>", "Maintain at most <n> automatic connections (default: 125)"),
-        ("maxreceivebuffer", "<n>", "Receive buffer of a connection, <n>*1000 bytes (default: 5000)"),
-        ("maxsendbuffer", "<n>", "Send buffer of a connection, <n>*1000 bytes (default: 1000)"),
         ("networkactive", "", "Enable all network activity (default: 1)"),
+        ("onion", "<ip:port|path>", "Proxy for Tor; not supported yet, refused"),
+        ("i2psam", "<ip:port>", "I2P router; not supported yet, refused"),
+        ("onlynet", "<net>", "Connect to this network only; refused unless it is ipv4 or ipv6"),
+        ("proxy", "<ip>[:<port>]", "Connect through this SOCKS5 proxy; not supported yet, refused"),
         ("peerblockfilters", "", "Serve compact block filters to peers, BIP 157 (default: 0)"),
         ("peerbloomfilters", "", "Serve blocks and transactions with bloom filters (default: 0)"),
         ("peertimeout", "<n>", "Seconds before a silent peer may be dropped (default: 60)"),
@@ -123,13 +123,27 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
     ),
     Category.WALLET: (
         ("addresstype", "", "Type of new addresses: legacy, p2sh-segwit, bech32, bech32m (default: bech32)"),
+        ("avoidpartialspends", "", "Spend all or none of an address's coins (default: 0)"),
         ("changetype", "", "Type of change addresses"),
+        (
+            "consolidatefeerate",
+            "<amt>",
+            "Feerate in BTC/kvB up to which to take more inputs (default: 0.0001)",
+        ),
+        ("discardfee", "<amt>", "Feerate in BTC/kvB at which small change becomes fee (default: 0.0001)"),
         ("disablewallet", "", "Run without wallets"),
         ("fallbackfee", "<amt>", "Feerate in BTC/kvB where none can be estimated (default: 0)"),
         ("keypool", "<n>", "Look-ahead of each descriptor (default: 1000)"),
+        ("mintxfee", "<amt>", "Lowest feerate in BTC/kvB of own transactions (default: 0.00001)"),
+        ("spendzeroconfchange", "", "Spend unconfirmed change (default: 1)"),
+        ("txconfirmtarget", "<n>", "Blocks within which a transaction is to confirm (default: 6)"),
+        ("walletbroadcast", "", "Send the wallet's transactions to peers (default: 1)"),
+        ("walletrbf", "", "Send transactions that can be replaced (default: 1)"),
         ("wallet", "<path>", "Load this wallet at start; may be given more than once"),
     ),
+    Category.WALLET_DEBUG: (("walletrejectlongchains", "", "Make no long unconfirmed chains (default: 1)"),),
     Category.DEBUG: (
+        ("acceptstalefeeestimates", "", "Read old fee estimates too (regtest, default: 0)"),
         ("checkblocks", "<n>", "Blocks to verify at start (default: 6, 0: all)"),
         ("checklevel", "<n>", "How thorough -checkblocks is, 0 to 4 (default: 3)"),
         (
@@ -141,6 +155,8 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
         ("deprecatedrpc", "<method>", "Allow this deprecated method"),
         ("fastprune", "", "Smaller block files and lower minimum prune height"),
         ("help-debug", "", "Print help with debugging options and exit"),
+        ("limitclustercount", "<n>", "Transactions in a cluster of the mempool (default: 64)"),
+        ("limitclustersize", "<n>", "Kilobytes (virtual) of a cluster of the mempool (default: 101)"),
         ("logips", "", "Write addresses of peers to the log (default: 0)"),
         (
             "loglevel",
@@ -153,6 +169,7 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
         ("logtimemicros", "", "Microseconds in the log's times (default: 0)"),
         ("logtimestamps", "", "Write the time on every line (default: 1)"),
         ("maxtipage", "<n>", "Seconds a tip may be old before this is initial download (default: 86400)"),
+        ("maxtxfee", "<amt>", "Highest fee in BTC of one transaction of a wallet (default: 0.1)"),
         ("mocktime", "<n>", "Take this for the time (default: 0)"),
         ("printtoconsole", "", "Write the log to the console (default: 1 if no -daemon)"),
         ("shrinkdebugfile", "", "Shrink the log at start (default: 1 if no -debug)"),
@@ -192,6 +209,7 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
             "Feerate in BTC/kvB that a replacement must add (default: 0.000001)",
         ),
         ("minrelaytxfee", "<amt>", "Lower feerates in BTC/kvB are not relayed (default: 0.000001)"),
+        ("privatebroadcast", "", "Send own transactions by Tor or I2P; not supported yet, refused"),
         ("whitelistforcerelay", "", "Whitelisted peers get forcerelay by default (default: 0)"),
         ("whitelistrelay", "", "Whitelisted peers get relay by default (default: 1)"),
         ("permitbaremultisig", "", "Relay multisig outputs without P2SH (default: 1)"),
@@ -220,6 +238,7 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
         ("rpcpassword", "<pw>", "Password for RPC"),
         ("rpcport", "<port>", "Listen on this port for RPC (0: a free one)"),
         ("rpcservertimeout", "<n>", "Seconds before an idle RPC connection is closed (default: 30)"),
+        ("rpcthreads", "<n>", "Requests served at a time, with -rpcworkqueue the limit of all (default: 16)"),
         ("rpcuser", "<user>", "User name for RPC"),
         ("rpcwhitelist", "<whitelist>", "USER:method,method: what this user may call"),
         (
@@ -233,31 +252,22 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
 }
 
 NO_EFFECT_YET: dict[Category, str] = {
-    Category.OPTIONS: "alertnotify=<cmd> blockreconstructionextratxn=<n> "
-    "blocksxor "
-    "dbbatchsize persistmempoolv1 txospenderindex",
-    Category.CONNECTION: "asmap=<file> cjdnsreachable discover forcednsseed "
-    "i2pacceptincoming "
-    "i2psam=<ip:port> listenonion maxuploadtarget=<n> natpmp onion=<ip:port|path> onlynet=<net> "
-    "proxy=<ip>[:<port>] proxyrandomize torcontrol=<ip>:<port> torpassword=<pass> "
-    "txreconciliation v2transport",
-    Category.WALLET: "avoidpartialspends consolidatefeerate=<amt> discardfee=<amt> maxapsfee=<n> "
-    "mintxfee=<amt> "
-    "signer=<cmd> spendzeroconfchange txconfirmtarget=<n> walletbroadcast walletdir=<dir> walletnotify=<cmd> "
-    "walletrbf",
-    Category.WALLET_DEBUG: "unsafesqlitesync walletcrosschain walletrejectlongchains",
+    Category.OPTIONS: "alertnotify=<cmd> blockreconstructionextratxn=<n> blocksxor coinstatsindex "
+    "dbbatchsize "
+    "persistmempoolv1 txospenderindex",
+    Category.CONNECTION: "asmap=<file> cjdnsreachable discover dns fixedseeds i2pacceptincoming listenonion "
+    "maxreceivebuffer=<n> maxsendbuffer=<n> maxuploadtarget=<n> natpmp proxyrandomize "
+    "torcontrol=<ip>:<port> torpassword=<pass> txreconciliation v2transport",
+    Category.WALLET: "maxapsfee=<n> signer=<cmd> walletdir=<dir> walletnotify=<cmd>",
+    Category.WALLET_DEBUG: "unsafesqlitesync walletcrosschain",
     Category.ZMQ: "zmqpubhashblock=<address> zmqpubhashtx=<address> zmqpubrawblock=<address> "
-    "zmqpubrawtx=<address> "
-    "zmqpubsequence=<address> zmqpubhashblockhwm=<n> zmqpubhashtxhwm=<n> zmqpubrawblockhwm=<n> "
-    "zmqpubrawtxhwm=<n> zmqpubsequencehwm=<n>",
-    Category.DEBUG: "acceptstalefeeestimates capturemessages checkaddrman=<n> checkblockindex "
-    "checkmempool=<n> "
-    "limitancestorcount=<n> limitclustercount=<n> limitclustersize=<n> limitdescendantcount=<n> logratelimit "
-    "maxsigcachesize=<n> maxtxfee=<amt> printpriority",
-    Category.RELAY: "privatebroadcast",
-    Category.RPC: "rest rpcthreads=<n>",
-    Category.HIDDEN: "checkpoints choosedatadir dbcrashratio forcecompactdb lang limitancestorsize "
-    "limitdescendantsize min resetguisettings splash uiplatform",
+    "zmqpubrawtx=<address> zmqpubsequence=<address> zmqpubhashblockhwm=<n> zmqpubhashtxhwm=<n> "
+    "zmqpubrawblockhwm=<n> zmqpubrawtxhwm=<n> zmqpubsequencehwm=<n>",
+    Category.DEBUG: "capturemessages checkaddrman=<n> checkblockindex checkmempool=<n> "
+    "limitancestorcount=<n> "
+    "limitdescendantcount=<n> logratelimit maxsigcachesize=<n> printpriority",
+    Category.RPC: "rest",
+    Category.HIDDEN: "choosedatadir dbcrashratio forcecompactdb lang min resetguisettings splash uiplatform",
 }
 """Options of Core that are read and have no effect yet."""
 
@@ -271,13 +281,16 @@ _DEBUG_ONLY = _names(
 )
 
 
+_HIDDEN_USED = ("h", "?", "checkpoints", "limitancestorsize", "limitdescendantsize")
+
+
 def _options() -> Iterator[Option]:
     rows = [(category, *row, True) for category, table in _USED.items() for row in table]
     for category, names in NO_EFFECT_YET.items():
         for text in names.split():
             name, _, param = text.partition("=")
             rows.append((category, name, param, "Accepted; has no effect yet", False))
-    rows += [(Category.HIDDEN, name, "", "", True) for name in ("h", "?")]
+    rows += [(Category.HIDDEN, name, "", "", True) for name in _HIDDEN_USED]
     for category, name, param, text, effect in rows:
         yield Option(
             name,

@@ -13,6 +13,7 @@ from pybitcoind.p2p.context import Bind, FilterIndex
 from pybitcoind.p2p.peer_manager import PeerManager
 
 from .config import ConfigError
+from .dns_seeding import seed_from_dns
 from .peer_options import p2p_options
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class PeerSide:
         self._db: Database | None = None
         self._run: asyncio.Task[None] | None = None
         self._saver: asyncio.Task[None] | None = None
+        self._seeding: asyncio.Task[None] | None = None
 
     async def open(self, filter_index: FilterIndex | None = None) -> None:
         """filter_index: serves compact filters. The chain's mempool is attached before."""
@@ -39,7 +41,7 @@ class PeerSide:
         self._db = await ports.storage.open("peers.sqlite")
         book = AddressBook(ports.random, ports.log)
         await book.load(self._db)
-        ports.log.info(f"Loaded {len(book)} addresses from peers.sqlite")
+        ports.log.info(f"Loaded {len(book)} addresses from peers.dat (peers.sqlite)")
         bans = BanList(ports.clock, ports.log, ban_time=node.config.number("bantime", 24 * 60 * 60))
         await bans.load(self._db)
         node.peers = PeerManager(
@@ -59,6 +61,15 @@ class PeerSide:
         await self._listen(node.peers)
         self._run = node.spawn("p2p", node.peers.run())
         self._saver = node.spawn("addresses", self._save_at_times())
+        if node.config.flag("dnsseed", True):
+            self._seeding = node.spawn("dnsseed", self._seed(node.peers))
+        else:
+            node.ports.log.info("DNS seeding disabled")
+
+    async def _seed(self, peers: PeerManager) -> None:
+        node = self._node
+        forced = node.config.flag("forcednsseed")
+        await seed_from_dns(peers, node.params, node.ports, node.network, forced=forced)
 
     async def _listen(self, peers: PeerManager) -> None:
         """Like PeerManager.listen, but with -port=0 the second address takes the port of the first."""
@@ -95,8 +106,9 @@ class PeerSide:
         await peers.bans.save(self._db)
 
     async def stop(self) -> None:
-        if self._saver is not None:
-            self._saver.cancel()
+        for task in (self._saver, self._seeding):
+            if task is not None:
+                task.cancel()
         if self._run is not None and self._node.peers is not None:
             self._node.peers.stop()
             await asyncio.wait((self._run,))

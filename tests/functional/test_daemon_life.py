@@ -12,7 +12,7 @@ import pytest
 from node_process import Daemon, RpcFailure, command, environment, run_to_end, running
 
 from pybitcoind.chain.params import regtest
-from pybitcoind.node.main import main
+from pybitcoind.node.main import run
 
 
 def test_start_files_and_stop(tmp_path: Path) -> None:
@@ -187,10 +187,10 @@ def test_a_stop_in_the_middle_of_a_load(tmp_path: Path, shared: Path) -> None:
 
 
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["-version"]) == 0
+    assert run(["-version"]) == 0
     assert capsys.readouterr().out.startswith("pybitcoind daemon version v")
-    assert main(["-h"]) == 0
+    assert run(["-h"]) == 0
     out = capsys.readouterr().out
     assert "\n  -datadir=<dir>\n       Data directory" in out and "-regtest" not in out
-    assert main(["-help-debug"]) == 0
+    assert run(["-help-debug"]) == 0
     assert "\n  -regtest\n" in capsys.readouterr().out
