@@ -111,6 +111,7 @@ class Node:
         """Why the node failed, in one line."""
         self.storage_failed = False
         self._tasks: asyncio.TaskGroup
+        self._spawned: set[asyncio.Task[None]] = set()
         self._role = (role or _role_of(self.role))(self)
 
     # For RPC
@@ -122,6 +123,14 @@ class Node:
     def active_commands(self) -> list[tuple[str, float]]:
         """Name and monotonic time of beginning of each running RPC command."""
         return list(self.rpc.active.values()) if self.rpc else []
+
+    def warnings(self) -> list[str]:
+        """What getblockchaininfo, getnetworkinfo and -alertnotify tell."""
+        if self.role != "spv" and hasattr(self, "chain") and self.chain.activation.large_invalid_chain:
+            from pybitcoind.chain.activation import INVALID_CHAIN_WARNING
+
+            return [INVALID_CHAIN_WARNING]
+        return []
 
     async def until_stop(self, work: Coroutine[Any, Any, T]) -> T | None:
         """The result of work, or None if the node stops first (for methods that wait for something)."""
@@ -162,7 +171,10 @@ class Node:
             except Exception as error:
                 self.fail(error)
 
-        return self._tasks.create_task(supervised(), name=name)
+        task = self._tasks.create_task(supervised(), name=name)
+        self._spawned.add(task)
+        task.add_done_callback(self._spawned.discard)
+        return task
 
     def status(self, text: str) -> None:
         """A step of the start, for the log and for RPC callers meanwhile (code -28)."""
@@ -189,6 +201,8 @@ class Node:
                     self.fail(error)
                 self.stopping.set()
                 await self._stop()
+                for task in list(self._spawned):  # commands of the user's, and what is left after a failure
+                    task.cancel()
         self.debug_log.info("Shutdown done")
         return 0 if self.error is None else 1
 

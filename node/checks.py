@@ -52,6 +52,8 @@ def check(config: Config) -> ChainParams:
     if config.flag("acceptstalefeeestimates") and config.network != "regtest":
         raise ConfigError(f"acceptstalefeeestimates is not supported on {config.network} chain.")
     params = network_params(config)
+    if params.name == "signet":
+        config.notes.append(("info", f"Signet derived magic (message start): {params.magic.hex()}"))
     policy_settings(config, params)
     assert config.blocks_root
     return params

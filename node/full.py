@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 from pybitcoind.chain.consensus.limits import MAX_FUTURE_BLOCK_TIME
-from pybitcoind.chain.events import Event, EventBus, TipChanged
+from pybitcoind.chain.events import EventBus
 from pybitcoind.chain.indexes.base import Index
 from pybitcoind.chain.indexes.block_filters import BlockFilterIndex
 from pybitcoind.chain.indexes.transactions import TxIndex
@@ -21,10 +21,9 @@ from pybitcoind.chain.verify_chain import VerifyResult
 
 from .checks import filter_index_wanted
 from .config import ConfigError, RebuildNeeded
-from .notify import run_command
+from .notify import Notifications
 from .peer_side import PeerSide
 from .policy_options import policy_settings
-from .wallet_chain import FullNodeChain
 from .wallet_side import WalletSide
 
 if TYPE_CHECKING:
@@ -65,9 +64,9 @@ class FullNode:
         for name, index in self._wanted_indexes():
             node.indexes[name] = index
             await index.open()
-        if config.values("blocknotify"):
-            self._subscribe("blocknotify", self._notify_of_block)
-        await self._wallet_side.open(FullNodeChain(node))
+        for name, handler in Notifications(node).handlers():
+            subscription = node.events.subscribe(name, handler)
+            self._subscribers.append(node.spawn(name, subscription.run()))
         self._owner = node.spawn("owner", node.chain.run_owner())
         await self._verify()
         await self._peer_side.open(self._filter_index)
@@ -182,15 +181,3 @@ class FullNode:
             await node.chain.abandon()
         else:
             await node.chain.close()
-
-    # Notifications
-
-    def _subscribe(self, name: str, handler: object) -> None:
-        subscription = self.node.events.subscribe(name, handler)  # type: ignore[arg-type]
-        self._subscribers.append(self.node.spawn(name, subscription.run()))
-
-    async def _notify_of_block(self, event: Event) -> None:
-        if isinstance(event, TipChanged) and not event.ibd:
-            for command in self.node.config.values("blocknotify"):
-                command = command.replace("%s", event.tip.hash[::-1].hex())
-                self.node.spawn("blocknotify", run_command(command, self.node.debug_log))

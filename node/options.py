@@ -60,6 +60,7 @@ _NEEDS_VALUE = _names("loglevel onion proxy")
 
 _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
     Category.OPTIONS: (
+        ("alertnotify", "<cmd>", "Run this command when there is a new warning; %s is its text"),
         ("allowignoredconf", "", "Only warn of a bitcoin.conf in the data directory that is not used"),
         ("assumevalid", "<hex>", "Skip script checks of this block and its ancestors (0: check all)"),
         (
@@ -252,7 +253,7 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
 }
 
 NO_EFFECT_YET: dict[Category, str] = {
-    Category.OPTIONS: "alertnotify=<cmd> blockreconstructionextratxn=<n> blocksxor coinstatsindex "
+    Category.OPTIONS: "blockreconstructionextratxn=<n> blocksxor coinstatsindex "
     "dbbatchsize "
     "persistmempoolv1 txospenderindex",
     Category.CONNECTION: "asmap=<file> cjdnsreachable discover dns fixedseeds i2pacceptincoming listenonion "
