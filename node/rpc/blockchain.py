@@ -248,7 +248,7 @@ async def getblockchaininfo(ctx: RpcContext) -> Json:
     }
     if ctx.params.name == "signet":
         out["signet_challenge"] = ctx.params.signet_challenge.hex()
-    out["warnings"] = []
+    out["warnings"] = ctx.node.warnings()
     return out
 
 
