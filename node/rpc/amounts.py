@@ -89,7 +89,7 @@ def parse_fixed_point(text: str, decimals: int) -> int | None:
     shift = int(exponent or 0) - len(fraction) + len(digits) - len(mantissa) + decimals
     if not 0 <= shift < 18:
         return None
-    value = int(mantissa) * 10**shift
+    value: int = int(mantissa) * 10**shift
     if value >= 10**18:
         return None
     return -value if sign else value
