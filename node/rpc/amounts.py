@@ -141,15 +141,31 @@ def _no_constant(name: str) -> Json:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=Decimal, parse_constant=_no_constant)
+_LONG_NUMBERS = json.JSONDecoder(
+    object_pairs_hook=_object, parse_float=Decimal, parse_int=Decimal, parse_constant=_no_constant
+)
+"""For integers of more digits than int() takes; no method takes them either, but JSON they are."""
+_MANY_DIGITS = re.compile(r"[0-9]{640}")
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+MAX_DEPTH = 512
+"""Arrays and objects inside of each other (Core MAX_JSON_DEPTH)."""
+
+
+def _check_depth(text: str) -> None:
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for bracket in re.findall(r"[\[{\]}]", _STRING.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > MAX_DEPTH:
+            raise ValueError("nested too deep")
 
 
 def read_json(body: bytes) -> Json:
     """The value in body; ValueError if it is not JSON (or nested too deep, or not Unicode)."""
     text = body.decode("utf-8")
-    try:
-        value = _DECODER.decode(text)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
+    _check_depth(text)
+    value = (_LONG_NUMBERS if _MANY_DIGITS.search(text) else _DECODER).decode(text)
     if "\\u" in text:  # an escaped half of a surrogate pair is no character
         json.dumps(value, ensure_ascii=False, default=str).encode("utf-8")
     return value
