@@ -390,6 +390,8 @@ class PeerManager:
         )
         peer.on_version, peer.on_complete = self._on_version, self._on_complete
         self.peers[peer_id] = peer
+        where = f" to {peer.name}" if self.options.log_ips else ""
+        self.context.log.debug("net", f"Added connection{where} peer={peer_id}")
         self.spawn(self._run_peer(peer))
         return peer
 
