@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .handshake import ConnectionType, desirable_services
-from .messages import Addr, AddrV2, GetAddr, NetAddress, PeerAddress, ServiceFlags
+from .messages import Addr, AddrV2, GetAddr, NetAddress, NetworkId, PeerAddress, ServiceFlags
 from .messages.addresses import MAX_ADDR_TO_SEND
 from .permissions import Permission
 from .rolling_filter import RollingFilter, siphash
@@ -29,6 +29,8 @@ MAX_RATE = 0.1
 ADDR_FETCH_TIMEOUT = 10 * BROADCAST_INTERVAL
 CACHE_LIFETIME = 21 * 60 * 60.0
 CACHE_SPREAD = 6 * 60 * 60.0
+REACHABLE = (NetworkId.IPV4, NetworkId.IPV6)
+"""Networks that we can connect to; only their addresses are kept."""
 _USEFUL = ServiceFlags.NETWORK | ServiceFlags.NETWORK_LIMITED
 
 
@@ -110,7 +112,8 @@ class AddressRelay:
             fresh = when > now - 600 and not state.getaddr_sent and len(message.addresses) <= 10
             if fresh and item.address.is_routable:
                 self.relay(item, peer.id)
-            kept.append(item)
+            if item.address.network in REACHABLE:
+                kept.append(item)
         state.processed += processed
         state.rate_limited += dropped
         peer.debug(
@@ -133,7 +136,8 @@ class AddressRelay:
         return bans is not None and (bans.is_discouraged(address) or bans.is_banned(address))
 
     def relay(self, item: PeerAddress, source: int) -> None:
-        """Queues the address for two peers, the same ones all day, so that repeating it gains nothing."""
+        """Queues the address for two peers, the same ones all day, so that repeating it gains nothing; for
+        one or two if it is of a network we cannot reach ourselves."""
         address = item.address
         hashed = siphash(self._key, address.key)
         day = (int(self.context.now()) + hashed) // ROTATE_INTERVAL
@@ -143,7 +147,8 @@ class AddressRelay:
             if peer.addresses.enabled and peer.id != source and self._fits(peer, address)
         ]
         able.sort(key=lambda pair: -pair[0])
-        for _, peer in able[:2]:
+        count = 2 if address.network in REACHABLE else 1 + (hashed + day) % 2
+        for _, peer in able[:count]:
             self.push(peer, item)
 
     @staticmethod
@@ -226,6 +231,7 @@ class AddressRelay:
         if self.local:
             address = self.context.ports.random.choice(self.local)
             item = PeerAddress(int(now), peer.our_services, address)
+            self.context.log.debug("net", f"Advertising address {address} to peer={peer.id}")
             if not first:
                 self.push(peer, item)
             elif self._fits(peer, address):

@@ -46,6 +46,9 @@ class P2POptions:
     """-connect: only these, and no automatic outbound connections; [] for -connect=0."""
     addnodes: list[str] = field(default_factory=list)
     seednodes: list[str] = field(default_factory=list)
+    """Asked for addresses, one after the other, as long as we have hardly any peers."""
+    dns_seeds: bool = True
+    """Ask the network's seeds for addresses when the book is empty and nobody else gave any."""
     automatic_outbound: bool = True
     """Connections to addresses from the address book, as long as there is no -connect."""
     max_connections: int = 125

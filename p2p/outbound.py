@@ -22,6 +22,9 @@ STEADY_AFTER = 60.0
 """A connection that lasted so many seconds starts again with FIRST_RETRY."""
 FEELER_INTERVAL = 120.0
 LOOK_INTERVAL = 0.5
+NEXT_SEED_AFTER = 10.0
+ENOUGH_PEERS = 2
+"""Full outbound peers with which no more seeds are asked."""
 MAX_TRIES_A_LOOK = 100
 RETRY_ADDRESS_AFTER = 600
 
@@ -45,7 +48,10 @@ class OutboundLoop:
         self._targets = {name: _Target(name, False) for name in options.connect or ()}
         for name in options.addnodes:
             self._targets.setdefault(name, _Target(name, True))
-        self._seeds = list(options.seednodes)
+        self._seeds = manager.ports.random.shuffled(options.seednodes)
+        self._seed_time = 0.0
+        names = [name for name in manager.params.dns_seeds if ".invalid" not in name]
+        self._dns_seeds = manager.ports.random.shuffled(names if options.dns_seeds else [])
         self._news = asyncio.Event()
         self._next_feeler = 0.0
 
@@ -86,8 +92,9 @@ class OutboundLoop:
     async def run(self) -> None:
         """Keeps connections up until it is cancelled."""
         clock = self.manager.ports.clock
-        for name in self._seeds:
-            self.manager.spawn(self.try_once(name, ConnectionType.ADDR_FETCH))
+        self._seed_time = self.manager.context.now()
+        if self._automatic and self.manager.book is not None and not len(self.manager.book):
+            self._next_seed()
         while True:
             now = clock.monotonic()
             for target in list(self._targets.values()):
@@ -95,6 +102,7 @@ class OutboundLoop:
                     target.busy = True
                     self.manager.spawn(self._keep(target))
             if self._automatic:
+                self._maybe_seed()
                 await self._fill()
             try:
                 async with clock.timeout(self._wait(clock.monotonic())):
@@ -125,6 +133,38 @@ class OutboundLoop:
 
     async def try_once(self, name: str, kind: ConnectionType) -> None:
         await self.manager.connect(name, kind)
+
+    # Somebody to ask for addresses
+
+    def _maybe_seed(self) -> None:
+        """Every 10 seconds one more seed, while there are fewer than two full outbound peers."""
+        now = self.manager.context.now()
+        if now <= self._seed_time + NEXT_SEED_AFTER:
+            return
+        kinds = [peer.kind for peer in self.manager.peers.values()]
+        if kinds.count(ConnectionType.OUTBOUND_FULL_RELAY) < ENOUGH_PEERS:
+            self._seed_time = now
+            self._next_seed()
+
+    def _next_seed(self) -> None:
+        """-seednode first; the network's own seeds only with an empty book."""
+        manager, log = self.manager, self.manager.context.log
+        empty = manager.book is None or not len(manager.book)
+        if self._seeds:
+            seed = self._seeds.pop()
+            if empty:
+                log.info(f"Empty addrman, adding seednode ({seed}) to addrfetch")
+            else:
+                log.info(
+                    f"Couldn't connect to peers from addrman after {int(NEXT_SEED_AFTER)} seconds. "
+                    f"Adding seednode ({seed}) to addrfetch"
+                )
+        elif empty and self._dns_seeds and manager.network_active:
+            seed = self._dns_seeds.pop().removesuffix(".")
+            log.info(f"Asking seed {seed} for addresses")
+        else:
+            return
+        manager.spawn(self.try_once(seed, ConnectionType.ADDR_FETCH))
 
     # From the address book
 

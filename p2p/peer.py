@@ -86,6 +86,8 @@ class Peer:
         self._handlers, self._on_misbehaving = handlers, on_misbehaving
         self.on_version: Callable[[Peer], None] = lambda peer: None
         self.on_complete: Callable[[Peer], None] = lambda peer: None
+        self.on_handled: Callable[[Peer], None] = lambda peer: None
+        """Called after each message: what it made due is sent before the next one is looked at."""
         self.ping_nonce = 0
         self.ping_started = 0.0
         self.ping_queued = False
@@ -186,6 +188,7 @@ class Peer:
                     self.send(message)
                 while (frame := await connection.receive()) is not None:
                     await self.handle(frame)
+                    self.on_handled(self)
                 self.close()
         finally:
             self.close()

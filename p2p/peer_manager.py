@@ -243,6 +243,10 @@ class PeerManager:
             except Exception:  # a peer's failure ends the peer
                 self._failed(peer)
 
+    def _on_handled(self, peer: Peer) -> None:
+        if peer.complete:
+            self._tick_peer(peer, self.context.now())
+
     def _tick_peer(self, peer: Peer, now: float) -> None:
         peer.maybe_ping(now)
         for part in (self.addresses, self.sync, self.relay):
@@ -389,6 +393,7 @@ class PeerManager:
             prefer_evict=prefer_evict,
         )
         peer.on_version, peer.on_complete = self._on_version, self._on_complete
+        peer.on_handled = self._on_handled
         self.peers[peer_id] = peer
         where = f" to {peer.name}" if self.options.log_ips else ""
         self.context.log.debug("net", f"Added connection{where} peer={peer_id}")
@@ -680,6 +685,10 @@ class PeerManager:
         received = self._closed_received + sum(p.connection.received.total for p in self.peers.values())
         sent = self._closed_sent + sum(p.connection.sent.total for p in self.peers.values())
         return received, sent
+
+    def orphans(self) -> list[tuple[Transaction, list[int]]]:
+        """getorphantxs: transactions whose parents are missing, and the ids of the peers that sent them."""
+        return self.relay.download.orphanage.all()
 
     def counts(self) -> tuple[int, int]:
         """(inbound, outbound) peers."""
