@@ -47,8 +47,6 @@ class P2POptions:
     addnodes: list[str] = field(default_factory=list)
     seednodes: list[str] = field(default_factory=list)
     """Asked for addresses, one after the other, as long as we have hardly any peers."""
-    dns_seeds: bool = True
-    """Ask the network's seeds for addresses when the book is empty and nobody else gave any."""
     automatic_outbound: bool = True
     """Connections to addresses from the address book, as long as there is no -connect."""
     max_connections: int = 125

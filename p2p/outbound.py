@@ -50,8 +50,6 @@ class OutboundLoop:
             self._targets.setdefault(name, _Target(name, True))
         self._seeds = manager.ports.random.shuffled(options.seednodes)
         self._seed_time = 0.0
-        names = [name for name in manager.params.dns_seeds if ".invalid" not in name]
-        self._dns_seeds = manager.ports.random.shuffled(names if options.dns_seeds else [])
         self._news = asyncio.Event()
         self._next_feeler = 0.0
 
@@ -147,7 +145,7 @@ class OutboundLoop:
             self._next_seed()
 
     def _next_seed(self) -> None:
-        """-seednode first; the network's own seeds only with an empty book."""
+        """The next -seednode is asked for addresses."""
         manager, log = self.manager, self.manager.context.log
         empty = manager.book is None or not len(manager.book)
         if self._seeds:
@@ -159,12 +157,7 @@ class OutboundLoop:
                     f"Couldn't connect to peers from addrman after {int(NEXT_SEED_AFTER)} seconds. "
                     f"Adding seednode ({seed}) to addrfetch"
                 )
-        elif empty and self._dns_seeds and manager.network_active:
-            seed = self._dns_seeds.pop().removesuffix(".")
-            log.info(f"Asking seed {seed} for addresses")
-        else:
-            return
-        manager.spawn(self.try_once(seed, ConnectionType.ADDR_FETCH))
+            manager.spawn(self.try_once(seed, ConnectionType.ADDR_FETCH))
 
     # From the address book
 

@@ -686,10 +686,6 @@ class PeerManager:
         sent = self._closed_sent + sum(p.connection.sent.total for p in self.peers.values())
         return received, sent
 
-    def orphans(self) -> list[tuple[Transaction, list[int]]]:
-        """getorphantxs: transactions whose parents are missing, and the ids of the peers that sent them."""
-        return self.relay.download.orphanage.all()
-
     def counts(self) -> tuple[int, int]:
         """(inbound, outbound) peers."""
         inbound = sum(peer.inbound for peer in self.peers.values())
