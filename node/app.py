@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .rpc.getblocktemplate import TemplateCache
     from .rpc.registry import Registry
     from .rpc.server import RpcServer
+    from .spv_client import SpvClient
 
 T = TypeVar("T")
 
@@ -98,6 +99,7 @@ class Node:
         self.mempool: Mempool | None = None
         self.peers: PeerManager | None = None
         self.wallets: WalletManager | None = None
+        self.spv: SpvClient | None = None
         self.indexes: dict[str, Index[Any]] = {}
         self.rpc: RpcServer | None = None
         self.started_at = clock.monotonic()

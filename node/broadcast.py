@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pybitcoind.chain.consensus.errors import TxFault, TxInvalid
 from pybitcoind.chain.primitives.transaction import OutPoint, Transaction
+from pybitcoind.wallet.chain_client import NotBroadcast
 
 if TYPE_CHECKING:
     from .app import Node
@@ -24,8 +25,13 @@ class BroadcastError(Exception):
 async def broadcast_transaction(node: Node, tx: Transaction, max_fee: int = 0) -> None:
     """Takes tx into the mempool and announces it; one that is there already is announced again.
 
-    max_fee: satoshis, 0 for no limit. BroadcastError says why it was not taken.
+    max_fee: satoshis, 0 for no limit; an SPV node cannot tell a fee. BroadcastError says what is wrong.
     """
+    if node.spv is not None:
+        try:
+            return await node.spv.broadcast(tx)
+        except NotBroadcast as error:
+            raise BroadcastError(TRANSACTION_REJECTED, str(error)) from None
     chain, mempool = node.chain, node.mempool
     if mempool is None:
         raise BroadcastError(TRANSACTION_ERROR, "This node has no mempool")

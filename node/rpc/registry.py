@@ -194,6 +194,8 @@ class Method:
 
     async def call(self, ctx: RpcContext, params: Json, *, check_result: bool = False) -> Json:
         """Calls with JSON params: None, a list, or an object of named arguments. Raises RpcError."""
+        if self.needs_chain and ctx.node.role == "spv":
+            raise misc_error("This node runs as SPV: it keeps no blocks. Ask a full node.")
         values = self.positional(params) if isinstance(params, dict) else list(params or ())
         if not self._required <= len(values) <= len(self.args):
             raise misc_error(self.help)
