@@ -24,6 +24,7 @@ from .config import ConfigError, RebuildNeeded
 from .notify import Notifications
 from .peer_side import PeerSide
 from .policy_options import policy_settings
+from .wallet_chain import FullNodeChain
 from .wallet_side import WalletSide
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class FullNode:
         for name, handler in Notifications(node).handlers():
             subscription = node.events.subscribe(name, handler)
             self._subscribers.append(node.spawn(name, subscription.run()))
+        await self._wallet_side.open(FullNodeChain(node))
         self._owner = node.spawn("owner", node.chain.run_owner())
         await self._verify()
         await self._peer_side.open(self._filter_index)
