@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .consensus.blocks import check_block
 from .consensus.errors import BlockInvalid
 from .consensus.limits import MAX_BLOCK_SERIALIZED_SIZE
+from .owner import OwnerStopped
 from .params import ChainParams
 from .primitives.block import HEADER_SIZE, Block
 from .primitives.serialize import DecodeError
@@ -112,7 +113,7 @@ async def load_external(chain: ChainManager, path: str, progress: Callable[[int]
     ahead: asyncio.Future[Batch] | None = None
     try:
         ahead = asyncio.ensure_future(workers.run(read_batch, path, 0, chain.params))
-        while not chain.owner.stopping:
+        while True:
             batch = await ahead
             ahead = None
             if not batch.done:
@@ -125,8 +126,8 @@ async def load_external(chain: ChainManager, path: str, progress: Callable[[int]
                 progress(loader.loaded)
             if ahead is None:
                 break
-        else:
-            log.info("Interrupt requested. Exit block importing.")
+    except OwnerStopped:
+        log.info("Interrupt requested. Exit block importing.")
     except OSError as error:
         log.warning(f"Could not open blocks file {path} ({error.strerror})")
     finally:
@@ -225,9 +226,6 @@ async def reindex(chain: ChainManager) -> None:
     try:
         last = -1
         async for stored in blocks.scan():
-            if chain.owner.stopping:
-                log.info("Interrupt requested. Exit reindexing.")
-                return
             if stored[0].position.file != last:
                 last = stored[0].position.file
                 share = last * 100 // max(1, len(blocks.files))
@@ -236,6 +234,8 @@ async def reindex(chain: ChainManager) -> None:
             await chain.submit(lambda parsed=parsed: accept(parsed))  # type: ignore[misc]
         log.info("Reindexing finished")
         await chain.activate_best()
+    except OwnerStopped:
+        log.info("Interrupt requested. Exit reindexing.")
     finally:
         chain.ibd.loading = False
     chain.update_ibd()

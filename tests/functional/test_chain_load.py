@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,6 +90,33 @@ async def test_blocks_in_any_order(chain_file: Path, shuffled_file: Path, tmp_pa
             assert await chain.load_external(str(tmp_path / "missing.dat")) == 0
             assert await chain.load_external(str(chain_file)) == 40
             await check_utxo_set(chain)
+
+
+async def test_others_are_served_while_loading_and_it_can_be_interrupted(
+    chain_file: Path, tmp_path: Path
+) -> None:
+    with thread_workers(2) as workers:
+        ports = make_ports(tmp_path, workers=workers)
+        async with running_chain(ports) as chain:
+            loading = asyncio.ensure_future(chain.load_external(str(chain_file)))
+            while chain.tip.height < 195:
+                height = await chain.submit(lambda: read_height(chain))
+                assert height <= chain.tip.height
+                await ports.clock.sleep(0.001)
+            began = ports.clock.monotonic()
+            chain.stop_owner()
+            assert 0 < await loading <= 220
+            assert ports.clock.monotonic() - began < 2
+            assert chain.tip.height < 220
+        ports = make_ports(tmp_path, workers=workers)
+        async with running_chain(ports) as chain:
+            assert chain.tip.height >= 195
+            await chain.load_external(str(chain_file))
+            await check_utxo_set(chain)
+
+
+async def read_height(chain: ChainManager) -> int:
+    return chain.tip.height
 
 
 async def test_small_cache_gives_the_same_coins(chain_file: Path, tmp_path: Path) -> None:
