@@ -17,6 +17,7 @@ import signal
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -109,8 +110,8 @@ class Node:
         self.template_cache: TemplateCache | None = None
         """getblocktemplate's."""
         self.error: str | None = None
-        self.error_prefix = "Error: "
         """Why the node failed, in one line."""
+        self.error_prefix = "Error: "
         self.storage_failed = False
         self._tasks: asyncio.TaskGroup
         self._spawned: set[asyncio.Task[None]] = set()
@@ -159,7 +160,7 @@ class Node:
             self.error_prefix = "" if isinstance(error, RebuildNeeded) else "Error: "
             known = isinstance(error, (str, StorageError, ConfigError))
             self.error = str(error) if known else _one_line(error)
-            self.debug_log.error(f"A fatal internal error occurred: {self.error}")
+            self.debug_log.error(self.error if known else f"A fatal internal error occurred: {self.error}")
             if isinstance(error, BaseException) and not known:
                 self.debug_log.error("".join(traceback.format_exception(error)))
         self.stopping.set()
@@ -197,8 +198,6 @@ class Node:
                 try:
                     await self._start_or_stop(resources, on_ready)
                     await self.stopping.wait()
-                except (ConfigError, StorageError) as error:
-                    self.fail(error)
                 except Exception as error:
                     self.fail(error)
                 self.stopping.set()
@@ -265,18 +264,19 @@ class Node:
         for command in self.config.values("shutdownnotify"):
             await run_command(command, self.debug_log)
         self.debug_log.info("Shutdown in progress...")
-        steps: list[tuple[str, Callable[[], Awaitable[None]]]] = []
         if self.rpc:
             self.rpc.stop_accepting()
-            rpc = self.rpc
-            steps.append(("rpc", lambda: rpc.stop(RPC_GRACE)))
-        steps.append(("role", self._role.stop))
-        for _, step in steps:
+            await self.in_order(partial(self.rpc.stop, RPC_GRACE))
+        await self.in_order(self._role.stop)
+        self.ports_file.unlink(missing_ok=True)
+
+    async def in_order(self, *steps: Callable[[], Awaitable[None]]) -> None:
+        """Takes the steps of a stop; one that fails does not keep the next from being taken."""
+        for step in steps:
             try:
                 await step()
             except Exception as error:
                 self.fail(error)
-        self.ports_file.unlink(missing_ok=True)
 
     def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """What nobody awaited: never on stderr, and never silent."""

@@ -158,28 +158,47 @@ class FullNode:
 
     async def stop(self) -> None:
         """Peers; the owner drains; mempool.dat; subscribers drain; flush and databases."""
-        node = self.node
+        await self.node.in_order(self._end_import, self._peer_side.stop)
+        if hasattr(self.node, "chain"):
+            await self.node.in_order(
+                self._end_owner,
+                self._dump_mempool,
+                self._drain_subscribers,
+                self._wallet_side.close,
+                self._close_indexes,
+                self._close_chain,
+            )
+
+    async def _end_import(self) -> None:
         if self._import is not None:
             self._import.cancel()
             await asyncio.wait((self._import,))
-        await self._peer_side.stop()
-        if not hasattr(node, "chain"):
-            return
+
+    async def _end_owner(self) -> None:
         self._wallet_side.stop()
-        node.chain.stop_owner()
+        self.node.chain.stop_owner()
         if self._owner is not None:
             await asyncio.wait((self._owner,))
-        if node.mempool is not None and node.mempool.loaded and self._keep_mempool:
+
+    async def _dump_mempool(self) -> None:
+        mempool = self.node.mempool
+        if mempool is not None and mempool.loaded and self._keep_mempool:
             await persistence.dump(self._acceptance, self._mempool_file)
-        for index in node.indexes.values():
+
+    async def _drain_subscribers(self) -> None:
+        for index in self.node.indexes.values():
             index.stop()
-        node.events.finish()
+        self.node.events.finish()
         if self._subscribers:
             await asyncio.wait(self._subscribers)
-        await self._wallet_side.close()
-        for index in node.indexes.values():
+
+    async def _close_indexes(self) -> None:
+        for index in self.node.indexes.values():
             await index.close()
-        if node.storage_failed:
-            await node.chain.abandon()
+
+    async def _close_chain(self) -> None:
+        """Flushes; after a failure of the storage nothing more is written."""
+        if self.node.storage_failed:
+            await self.node.chain.abandon()
         else:
-            await node.chain.close()
+            await self.node.chain.close()
