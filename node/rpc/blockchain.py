@@ -12,6 +12,7 @@ from pybitcoind.chain.verify_chain import VerifyResult
 from .amounts import Json, Real
 from .arguments import BOOL, HASH, INT, STR, VERBOSITY, hash_called
 from .context import RpcContext
+from .documents import RPC_WAIT_NOTE, elided, prevout, transaction_fields
 from .errors import RpcCode, RpcError, invalid_parameter, misc_error
 from .registry import OPTIONAL, Arg, Result, ResultType, cli, curl, method
 from .render import bits_hex, block_json, difficulty, header_json, target_hex
@@ -83,6 +84,7 @@ async def getblockhash(ctx: RpcContext, height: int) -> Json:
     return hash_hex(chain[height].hash)
 
 
+_BLOCK_EXAMPLE = '"00000000c937983704a73af28acdec37b049d214adbda81d7e2a3dd146f6ed09"'
 _HEADER_FIELDS = (
     Result(R.STR_HEX, "hash", "the block hash (same as provided)"),
     Result(
@@ -105,6 +107,40 @@ _HEADER_FIELDS = (
 )
 
 
+_BLOCK_FIELDS = (
+    *_HEADER_FIELDS[:2],
+    Result(R.NUM, "size", "The block size"),
+    Result(R.NUM, "strippedsize", "The block size excluding witness data"),
+    Result(R.NUM, "weight", "The block weight as defined in BIP 141"),
+    Result(
+        R.OBJ,
+        "coinbase_tx",
+        "Coinbase transaction metadata",
+        (
+            Result(R.NUM, "version", "The coinbase transaction version"),
+            Result(R.NUM, "locktime", "The coinbase transaction's locktime (nLockTime)"),
+            Result(R.NUM, "sequence", "The coinbase input's sequence number (nSequence)"),
+            Result(R.STR_HEX, "coinbase", "The coinbase input's script"),
+            Result(
+                R.STR_HEX,
+                "witness",
+                "The coinbase input's first (and only) witness stack element, if present",
+                optional=True,
+            ),
+        ),
+    ),
+    *_HEADER_FIELDS[2:6],
+    Result(R.ARR, "tx", "The transaction ids", (Result(R.STR_HEX, "", "The transaction id"),)),
+    *_HEADER_FIELDS[6:12],
+    Result(
+        R.STR_HEX,
+        "chainwork",
+        "Expected number of hashes required to produce the chain up to this block (in hex)",
+    ),
+    *_HEADER_FIELDS[13:],
+)
+
+
 @method(
     "blockchain",
     "If verbose is false, returns a string that is serialized, hex-encoded data for blockheader 'hash'.\n"
@@ -121,7 +157,7 @@ _HEADER_FIELDS = (
             description="A string that is serialized, hex-encoded data for block 'hash'",
         ),
     ),
-    examples=cli("getblockheader", '"00000000c937983704a73af28acdec37b049d214adbda81d7e2a3dd146f6ed09"'),
+    examples=cli("getblockheader", _BLOCK_EXAMPLE) + curl("getblockheader", _BLOCK_EXAMPLE),
 )
 async def getblockheader(ctx: RpcContext, blockhash: bytes, verbose: bool) -> Json:
     node = find_block(ctx, blockhash)
@@ -154,25 +190,76 @@ async def getblockheader(ctx: RpcContext, blockhash: bytes, verbose: bool) -> Js
             condition="for verbosity = 0",
             description="A string that is serialized, hex-encoded data for block 'hash'",
         ),
+        Result(R.OBJ, condition="for verbosity = 1", inner=_BLOCK_FIELDS),
         Result(
             R.OBJ,
-            condition="for verbosity = 1, 2 or 3",
+            condition="for verbosity = 2",
             inner=(
-                *_HEADER_FIELDS,
-                Result(R.NUM, "strippedsize", "The block size excluding witness data"),
-                Result(R.NUM, "size", "The block size"),
-                Result(R.NUM, "weight", "The block weight as defined in BIP 141"),
-                Result(R.OBJ, "coinbase_tx", "Coinbase transaction metadata", (Result(R.ELISION),)),
+                *elided(_BLOCK_FIELDS[:-1], "Same output as verbosity = 1"),
                 Result(
                     R.ARR,
                     "tx",
-                    "The transaction ids, or the transactions (verbosity 2 and 3)",
-                    (Result(R.ANY),),
+                    "",
+                    (
+                        Result(
+                            R.OBJ,
+                            inner=(
+                                *elided(
+                                    (*transaction_fields(), Result(R.STR_HEX, "hex")),
+                                    "The transactions in the format of the getrawtransaction RPC. Different "
+                                    'from verbosity = 1 "tx" result',
+                                ),
+                                Result(
+                                    R.STR_AMOUNT,
+                                    "fee",
+                                    "The transaction fee in BTC, omitted if block undo data is not available",
+                                    optional=True,
+                                ),
+                            ),
+                        ),
+                    ),
+                ),
+            ),
+        ),
+        Result(
+            R.OBJ,
+            condition="for verbosity = 3",
+            inner=(
+                Result(R.ELISION, description="Same output as verbosity = 2"),
+                Result(
+                    R.ARR,
+                    "tx",
+                    "",
+                    (
+                        Result(
+                            R.OBJ,
+                            inner=(
+                                Result(
+                                    R.ARR,
+                                    "vin",
+                                    "",
+                                    (
+                                        Result(
+                                            R.OBJ,
+                                            inner=(
+                                                Result(
+                                                    R.ELISION, description="The same output as verbosity = 2"
+                                                ),
+                                                prevout(
+                                                    "(Only if undo information is available)", optional=False
+                                                ),
+                                            ),
+                                        ),
+                                    ),
+                                ),
+                            ),
+                        ),
+                    ),
                 ),
             ),
         ),
     ),
-    examples=cli("getblock", '"00000000c937983704a73af28acdec37b049d214adbda81d7e2a3dd146f6ed09"'),
+    examples=cli("getblock", _BLOCK_EXAMPLE) + curl("getblock", _BLOCK_EXAMPLE),
     needs_chain=True,
 )
 async def getblock(ctx: RpcContext, blockhash: bytes, verbosity: int) -> Json:
@@ -202,19 +289,74 @@ async def getblock(ctx: RpcContext, blockhash: bytes, verbosity: int) -> Json:
             Result(R.NUM, "headers", "the current number of headers we have validated"),
             Result(R.STR, "bestblockhash", "the hash of the currently best block"),
             Result(R.STR_HEX, "bits", "nBits: compact representation of the block difficulty target"),
-            Result(R.STR_HEX, "target", "The difficulty target"),
+            Result(R.STR_HEX, "target", "the difficulty target"),
             Result(R.NUM, "difficulty", "the current difficulty"),
-            Result(R.NUM_TIME, "time", "The block time expressed in UNIX epoch time"),
-            Result(R.NUM_TIME, "mediantime", "The median block time expressed in UNIX epoch time"),
+            Result(R.NUM_TIME, "time", "the block time expressed in UNIX epoch time"),
+            Result(R.NUM_TIME, "mediantime", "the median block time expressed in UNIX epoch time"),
             Result(R.NUM, "verificationprogress", "estimate of verification progress [0..1]"),
             Result(
                 R.BOOL,
                 "initialblockdownload",
                 "(debug information) estimate of whether this node is in Initial Block Download mode",
             ),
+            Result(
+                R.OBJ,
+                "backgroundvalidation",
+                "state info regarding background validation process",
+                (
+                    Result(
+                        R.NUM,
+                        "snapshotheight",
+                        "the height of the snapshot block. Background validation verifies the chain from "
+                        "genesis up to this height",
+                    ),
+                    Result(
+                        R.NUM,
+                        "blocks",
+                        "the height of the most-work background fully-validated chain. The genesis block has "
+                        "height 0",
+                    ),
+                    Result(
+                        R.STR,
+                        "bestblockhash",
+                        "the hash of the currently best block validated in the background",
+                    ),
+                    Result(R.NUM_TIME, "mediantime", "the median block time expressed in UNIX epoch time"),
+                    Result(
+                        R.NUM,
+                        "verificationprogress",
+                        "estimate of background verification progress [0..1]",
+                    ),
+                    Result(
+                        R.STR_HEX,
+                        "chainwork",
+                        "total amount of work in background validated chain, in hexadecimal",
+                    ),
+                ),
+                optional=True,
+            ),
             Result(R.STR_HEX, "chainwork", "total amount of work in active chain, in hexadecimal"),
             Result(R.NUM, "size_on_disk", "the estimated size of the block and undo files on disk"),
             Result(R.BOOL, "pruned", "if the blocks are subject to pruning"),
+            Result(
+                R.NUM,
+                "pruneheight",
+                "the first block unpruned, all previous blocks were pruned (only present if pruning is "
+                "enabled)",
+                optional=True,
+            ),
+            Result(
+                R.BOOL,
+                "automatic_pruning",
+                "whether automatic pruning is enabled (only present if pruning is enabled)",
+                optional=True,
+            ),
+            Result(
+                R.NUM,
+                "prune_target_size",
+                "the target size used by pruning (only present if automatic pruning is enabled)",
+                optional=True,
+            ),
             Result(
                 R.STR_HEX,
                 "signet_challenge",
@@ -222,7 +364,13 @@ async def getblock(ctx: RpcContext, blockhash: bytes, verbosity: int) -> Json:
                 "network is a signet)",
                 optional=True,
             ),
-            Result(R.ARR, "warnings", "any network and blockchain warnings", (Result(R.STR, "", "warning"),)),
+            Result(
+                R.ARR,
+                "warnings",
+                "any network and blockchain warnings (run with `-deprecatedrpc=warnings` to return the "
+                "latest warning as a single string)",
+                (Result(R.STR, "", "warning"),),
+            ),
         ),
     ),
     examples=cli("getblockchaininfo") + curl("getblockchaininfo"),
@@ -382,8 +530,20 @@ async def preciousblock(ctx: RpcContext, blockhash: bytes) -> Json:
     "blockchain",
     "Verifies blockchain database.\n",
     args=(
-        Arg("checklevel", INT, "How thorough the block verification is (0-4).", 3),
-        Arg("nblocks", INT, "The number of blocks to check (0=all).", 6),
+        Arg(
+            "checklevel",
+            INT,
+            "How thorough the block verification is:\n"
+            "- level 0 reads the blocks from disk\n"
+            "- level 1 verifies block validity\n"
+            "- level 2 verifies undo data\n"
+            "- level 3 checks disconnection of tip blocks\n"
+            "- level 4 tries to reconnect the blocks\n"
+            "- each level includes the checks of the previous levels",
+            3,
+            hint="3, range=0-4",
+        ),
+        Arg("nblocks", INT, "The number of blocks to check.", 6, hint="6, 0=all"),
     ),
     result=Result(R.BOOL, "", "Verification finished successfully. If false, check debug log for reason."),
     examples=cli("verifychain") + curl("verifychain"),
@@ -396,6 +556,7 @@ async def verifychain(ctx: RpcContext, checklevel: int, nblocks: int) -> Json:
 # Waiting
 
 _TIMEOUT = Arg("timeout", INT, "Time in milliseconds to wait for a response. 0 indicates no timeout.", 0)
+_WAIT_EXAMPLE = '"0000000000079f8ef3d2c688c244eb7a4570b24c9ed7b4a8c619eb02596f8862"'
 _WAITED = Result(
     R.OBJ, inner=(Result(R.STR_HEX, "hash", "The blockhash"), Result(R.NUM, "height", "Block height"))
 )
@@ -414,7 +575,7 @@ def _tip_json(ctx: RpcContext) -> Json:
 @method(
     "blockchain",
     "Waits for any new block and returns useful info about it.\n\n"
-    "Returns the current block on timeout or exit.\n",
+    "Returns the current block on timeout or exit.\n" + RPC_WAIT_NOTE,
     args=(
         _TIMEOUT,
         Arg(
@@ -437,10 +598,10 @@ async def waitfornewblock(ctx: RpcContext, timeout: int, current_tip: bytes | No
 @method(
     "blockchain",
     "Waits for a specific new block and returns useful info about it.\n\n"
-    "Returns the current block on timeout or exit.\n",
+    "Returns the current block on timeout or exit.\n" + RPC_WAIT_NOTE,
     args=(Arg("blockhash", HASH, "Block hash to wait for."), _TIMEOUT),
     result=_WAITED,
-    examples=cli("waitforblock", '"0000000000079f8ef3d2c688c244eb7a4570b24c9ed7b4a8c619eb02596f8862" 1000'),
+    examples=cli("waitforblock", f"{_WAIT_EXAMPLE} 1000") + curl("waitforblock", f"{_WAIT_EXAMPLE}, 1000"),
 )
 async def waitforblock(ctx: RpcContext, blockhash: bytes, timeout: int) -> Json:
     await ctx.chain.wait_for_tip(lambda tip: tip.hash == blockhash, _seconds(timeout))
@@ -450,7 +611,7 @@ async def waitforblock(ctx: RpcContext, blockhash: bytes, timeout: int) -> Json:
 @method(
     "blockchain",
     "Waits for (at least) block height and returns the height and hash\nof the current tip.\n\n"
-    "Returns the current block on timeout or exit.\n",
+    "Returns the current block on timeout or exit.\n" + RPC_WAIT_NOTE,
     args=(Arg("height", INT, "Block height to wait for."), _TIMEOUT),
     result=_WAITED,
     examples=cli("waitforblockheight", "100 1000") + curl("waitforblockheight", "100, 1000"),
@@ -477,9 +638,8 @@ async def waitforblockheight(ctx: RpcContext, height: int, timeout: int) -> Json
             Result(R.STR_HEX, "header", "the hex-encoded filter header"),
         ),
     ),
-    examples=cli(
-        "getblockfilter", '"00000000c937983704a73af28acdec37b049d214adbda81d7e2a3dd146f6ed09" "basic"'
-    ),
+    examples=cli("getblockfilter", f'{_BLOCK_EXAMPLE} "basic"')
+    + curl("getblockfilter", f'{_BLOCK_EXAMPLE}, "basic"'),
     needs_chain=True,
 )
 async def getblockfilter(ctx: RpcContext, blockhash: bytes, filtertype: str) -> Json:

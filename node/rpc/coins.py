@@ -12,29 +12,26 @@ from pybitcoind.chain.utxo_set_hash import UtxoHashType, utxo_set_stats
 from pybitcoind.wallet.signing import Keyring
 
 from .amounts import Amount, Json
-from .arguments import ANY_TEXT, ARR, BOOL, HASH, OBJ, RANGE, STR, UINT
+from .arguments import ANY_NUM, ARR, BOOL, HASH, OBJ, RANGE, STR, UINT
 from .context import RpcContext
+from .documents import MORE_ON_DESCRIPTORS, SCRIPT_PUBKEY
 from .errors import RpcCode, RpcError, invalid_parameter, misc_error, type_error
 from .registry import OPTIONAL, Arg, Result, ResultType, cli, curl, method
 from .render import script_json
 from .scan_objects import scan_object_scripts
 
 R = ResultType
+_BLOCK = '"00000000c937983704a73af28acdec37b049d214adbda81d7e2a3dd146f6ed09"'
+_SCAN = '["raw(76a91411b366edfc0a8b66feebae5c2e25a7b6a5d1cf3188ac)#fm24fxxy"]'
 
-_SCRIPT = Result(
+
+_SCRIPT_PUBKEY = Result(
     R.OBJ,
     "scriptPubKey",
     inner=(
-        Result(R.STR, "asm", "Disassembly of the output script"),
-        Result(R.STR, "desc", "Inferred descriptor for the output"),
-        Result(R.STR_HEX, "hex", "The raw output script bytes, hex-encoded"),
+        *SCRIPT_PUBKEY.inner[:3],
         Result(R.STR, "type", "The type, eg pubkeyhash"),
-        Result(
-            R.STR,
-            "address",
-            "The Bitcoin address (only if a well-defined address exists)",
-            optional=True,
-        ),
+        SCRIPT_PUBKEY.inner[3],
     ),
 )
 
@@ -48,7 +45,8 @@ _SCRIPT = Result(
         Arg(
             "include_mempool",
             BOOL,
-            "Whether to include the mempool. Note that an unspent output that is spent in the mempool won't "
+            "Whether to include the mempool. Note that an unspent output that is spent in "
+            "the mempool won't "
             "appear.",
             True,
         ),
@@ -62,17 +60,20 @@ _SCRIPT = Result(
                 Result(R.STR_HEX, "bestblock", "The hash of the block at the tip of the chain"),
                 Result(R.NUM, "confirmations", "The number of confirmations"),
                 Result(R.STR_AMOUNT, "value", "The transaction value in BTC"),
-                _SCRIPT,
+                _SCRIPT_PUBKEY,
                 Result(R.BOOL, "coinbase", "Coinbase or not"),
             ),
         ),
     ),
-    examples=cli("gettxout", '"txid" 1') + curl("gettxout", '"txid", 1'),
+    examples="\nGet unspent transactions\n"
+    + cli("listunspent")
+    + "\nView the details\n"
+    + cli("gettxout", '"txid" 1')
+    + "\nAs a JSON-RPC call\n"
+    + curl("gettxout", '"txid", 1'),
     needs_chain=True,
 )
 async def gettxout(ctx: RpcContext, txid: bytes, n: int, include_mempool: bool) -> Json:
-    if not 0 <= n <= 0xFFFFFFFF:
-        return None
     outpoint = OutPoint(txid, n)
     coin: Coin | None = None
     unconfirmed = False
@@ -103,13 +104,14 @@ async def gettxout(ctx: RpcContext, txid: bytes, n: int, include_mempool: bool) 
         Arg(
             "hash_type",
             STR,
-            "Which UTXO set hash should be calculated. Options: 'hash_serialized_3' (the legacy algorithm), "
+            "Which UTXO set hash should be calculated. Options: 'hash_serialized_3' (the "
+            "legacy algorithm), "
             "'muhash', 'none'.",
             "hash_serialized_3",
         ),
         Arg(
             "hash_or_height",
-            ANY_TEXT,
+            ANY_NUM,
             "The block hash or height of the target height (only available with coinstatsindex).",
             hint="the current best block",
             type_words=("", "string or numeric"),
@@ -137,12 +139,86 @@ async def gettxout(ctx: RpcContext, txid: bytes, n: int, include_mempool: bool) 
                 "The serialized hash (only present if 'muhash' hash_type is chosen)",
                 optional=True,
             ),
+            Result(
+                R.NUM,
+                "transactions",
+                "The number of transactions with unspent outputs (not available when coinstatsindex is used)",
+                optional=True,
+            ),
+            Result(
+                R.NUM,
+                "disk_size",
+                "The estimated size of the chainstate on disk (not available when coinstatsindex is used)",
+                optional=True,
+            ),
             Result(R.STR_AMOUNT, "total_amount", "The total amount of coins in the UTXO set"),
-            Result(R.NUM, "transactions", "The number of transactions with unspent outputs", optional=True),
-            Result(R.NUM, "disk_size", "The estimated size of the chainstate on disk", optional=True),
+            Result(
+                R.STR_AMOUNT,
+                "total_unspendable_amount",
+                "The total amount of coins permanently excluded from the UTXO set (only available if "
+                "coinstatsindex is used)",
+                optional=True,
+            ),
+            Result(
+                R.OBJ,
+                "block_info",
+                "Info on amounts in the block at this block height (only available if "
+                "coinstatsindex is used)",
+                (
+                    Result(R.STR_AMOUNT, "prevout_spent", "Total amount of all prevouts spent in this block"),
+                    Result(R.STR_AMOUNT, "coinbase", "Coinbase subsidy amount of this block"),
+                    Result(
+                        R.STR_AMOUNT,
+                        "new_outputs_ex_coinbase",
+                        "Total amount of new outputs created by this block",
+                    ),
+                    Result(
+                        R.STR_AMOUNT,
+                        "unspendable",
+                        "Total amount of unspendable outputs created in this block",
+                    ),
+                    Result(
+                        R.OBJ,
+                        "unspendables",
+                        "Detailed view of the unspendable categories",
+                        (
+                            Result(
+                                R.STR_AMOUNT,
+                                "genesis_block",
+                                "The unspendable amount of the Genesis block subsidy",
+                            ),
+                            Result(
+                                R.STR_AMOUNT,
+                                "bip30",
+                                "Transactions overridden by duplicates (no longer possible with BIP30)",
+                            ),
+                            Result(
+                                R.STR_AMOUNT,
+                                "scripts",
+                                "Amounts sent to scripts that are unspendable (for example "
+                                "OP_RETURN outputs)",
+                            ),
+                            Result(
+                                R.STR_AMOUNT,
+                                "unclaimed_rewards",
+                                "Fee rewards that miners did not claim in their coinbase transaction",
+                            ),
+                        ),
+                    ),
+                ),
+                optional=True,
+            ),
         ),
     ),
-    examples=cli("gettxoutsetinfo") + cli("gettxoutsetinfo", '"none"') + curl("gettxoutsetinfo"),
+    examples=cli("gettxoutsetinfo")
+    + cli("gettxoutsetinfo", '"none"')
+    + cli("gettxoutsetinfo", '"none" 1000')
+    + cli("gettxoutsetinfo", f"\"none\" '{_BLOCK}'")
+    + cli("-named gettxoutsetinfo", "hash_type='muhash' use_index='false'")
+    + curl("gettxoutsetinfo")
+    + curl("gettxoutsetinfo", '"none"')
+    + curl("gettxoutsetinfo", '"none", 1000')
+    + curl("gettxoutsetinfo", f'"none", {_BLOCK}'),
     needs_chain=True,
 )
 async def gettxoutsetinfo(ctx: RpcContext, hash_type: str, hash_or_height: Json, use_index: bool) -> Json:
@@ -190,6 +266,23 @@ class CoinScan:
         self.progress = int.from_bytes(rows[-1][0][:2], "big") * 100 // 0x10000
 
 
+_UNSPENT = (
+    Result(R.STR_HEX, "txid", "The transaction id"),
+    Result(R.NUM, "vout", "The vout value"),
+    Result(R.STR_HEX, "scriptPubKey", "The output script"),
+    Result(R.STR, "desc", "A specialized descriptor for the matched output script"),
+    Result(R.STR_AMOUNT, "amount", "The total amount in BTC of the unspent output"),
+    Result(R.BOOL, "coinbase", "Whether this is a coinbase output"),
+    Result(R.NUM, "height", "Height of the unspent transaction output"),
+    Result(R.STR_HEX, "blockhash", "Blockhash of the unspent transaction output"),
+    Result(
+        R.NUM,
+        "confirmations",
+        "Number of confirmations of the unspent transaction output when the scan was done",
+    ),
+)
+
+
 @method(
     "blockchain",
     "Scans the unspent transaction output set for entries that match certain output descriptors.\n"
@@ -203,12 +296,15 @@ class CoinScan:
     "    pkh(<pubkey>)                        P2PKH outputs for the given pubkey\n"
     "    sh(multi(<n>,<pubkey>,<pubkey>,...)) P2SH-multisig outputs for the given threshold and pubkeys\n"
     "    tr(<pubkey>)                         P2TR\n"
+    "    tr(<pubkey>,{pk(<pubkey>)})          P2TR with single fallback pubkey in tapscript\n"
     "    rawtr(<pubkey>)                      P2TR with the specified key as output key rather than inner\n"
+    "    wsh(and_v(v:pk(<pubkey>),after(2)))  P2WSH miniscript with mandatory pubkey and a timelock\n"
     "\nIn the above, <pubkey> either refers to a fixed public key in hexadecimal notation, or to an "
     "xpub/xprv optionally followed by one\nor more path elements separated by "
     '"/", and optionally ending in "/*" '
     '(unhardened), or "/*\'" or "/*h" (hardened) to specify all\nunhardened or hardened child keys.\n'
-    "In the latter case, a range needs to be specified by below if different from 1000.\n",
+    "In the latter case, a range needs to be specified by below if different from 1000.\n"
+    + MORE_ON_DESCRIPTORS,
     args=(
         Arg(
             "action",
@@ -254,23 +350,31 @@ class CoinScan:
                 Result(R.NUM, "txouts", "The number of unspent transaction outputs scanned"),
                 Result(R.NUM, "height", "The block height at which the scan was done"),
                 Result(R.STR_HEX, "bestblock", "The hash of the block at the tip of the chain"),
-                Result(R.ARR, "unspents", "The outputs found", (Result(R.OBJ, inner=(Result(R.ELISION),)),)),
+                Result(R.ARR, "unspents", "", (Result(R.OBJ, inner=_UNSPENT),)),
                 Result(R.STR_AMOUNT, "total_amount", "The total amount of all found unspent outputs in BTC"),
             ),
         ),
-        Result(R.BOOL, condition="when action=='abort'", description="True if scan will be aborted"),
+        Result(
+            R.BOOL,
+            condition="when action=='abort'",
+            description="True if scan will be aborted (not necessarily before this RPC returns), or false if "
+            "there is no scan to abort",
+        ),
         Result(
             R.OBJ,
             condition="when action=='status' and a scan is currently in progress",
             inner=(Result(R.NUM, "progress", "Approximate percent complete"),),
         ),
-        Result(R.NONE, condition="when action=='status' and no scan is in progress"),
+        Result(
+            R.NONE, condition="when action=='status' and no scan is in progress - possibly already completed"
+        ),
     ),
-    examples=cli(
-        "scantxoutset", "start '[\"raw(76a91411b366edfc0a8b66feebae5c2e25a7b6a5d1cf3188ac)#fm24fxxy\"]'"
-    )
+    examples=cli("scantxoutset", f"start '{_SCAN}'")
     + cli("scantxoutset", "status")
-    + cli("scantxoutset", "abort"),
+    + cli("scantxoutset", "abort")
+    + curl("scantxoutset", f'"start", {_SCAN}')
+    + curl("scantxoutset", '"status"')
+    + curl("scantxoutset", '"abort"'),
     needs_chain=True,
 )
 async def scantxoutset(ctx: RpcContext, action: str, scanobjects: Json) -> Json:
@@ -300,7 +404,7 @@ async def _scan(ctx: RpcContext, scan: CoinScan, scanobjects: list[Json]) -> Jso
     needles: dict[bytes, str] = {}
     for value in scanobjects:
         keyring = Keyring()
-        for script in scan_object_scripts(value, ctx.params, keyring):
+        for script in await scan_object_scripts(value, ctx.params, keyring, ctx.clock):
             needles.setdefault(script, str(infer_descriptor(script, ctx.params, keyring)))
     await ctx.chain.flush()
     async with ctx.chain.chainstate.store.snapshot() as view:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..log import CATEGORIES
 from .amounts import Json
 from .arguments import ANY_TEXT, ARR, INT, NUM, STR, parse_str
 from .context import RpcContext
@@ -145,6 +146,7 @@ async def getmemoryinfo(ctx: RpcContext, mode: str) -> Json:
     "When called with arguments, adds or removes categories from debug logging and return the lists above.\n"
     'The arguments are evaluated in order "include", "exclude".\n'
     "If an item is both included and excluded, it will thus end up being excluded.\n"
+    f"The valid logging categories are: {', '.join(CATEGORIES)}\n"
     "In addition, the following are available as category names with special meanings:\n"
     '  - "all",  "1" : represent all logging categories.\n',
     args=(

@@ -33,6 +33,7 @@ from .arguments import (
     parse_verbosity,
 )
 from .context import RpcContext
+from .documents import CREATE_AND_SIGN
 from .errors import RpcCode, RpcError, invalid_parameter, misc_error
 from .registry import OPTIONAL, Arg, Result, ResultType, cli, curl, method
 
@@ -41,7 +42,12 @@ MAX_PACKAGE_COUNT = 25
 DEFAULT_MAX_RAW_FEERATE = "0.10"
 
 _ENTRY_FIELDS = (
-    Result(R.NUM, "vsize", "virtual transaction size as defined in BIP 141."),
+    Result(
+        R.NUM,
+        "vsize",
+        "virtual transaction size as defined in BIP 141. This is different from actual "
+        "serialized size for witness transactions as witness data is discounted.",
+    ),
     Result(R.NUM, "weight", "transaction weight as defined in BIP 141."),
     Result(R.NUM_TIME, "time", "local time transaction entered pool in seconds since 1 Jan 1970 GMT"),
     Result(R.NUM, "height", "block height when transaction entered pool"),
@@ -51,17 +57,34 @@ _ENTRY_FIELDS = (
     ),
     Result(R.NUM, "ancestorcount", "number of in-mempool ancestor transactions (including this one)"),
     Result(R.NUM, "ancestorsize", "virtual transaction size of in-mempool ancestors (including this one)"),
+    Result(
+        R.NUM,
+        "chunkweight",
+        "sigops-adjusted weight (as defined in BIP 141 and modified by '-bytespersigop') of this "
+        "transaction's chunk",
+    ),
     Result(R.STR_HEX, "wtxid", "hash of serialized transaction, including witness data"),
-    Result(R.NUM, "chunkweight", "sigops-adjusted weight of this transaction's chunk"),
     Result(
         R.OBJ,
         "fees",
         inner=(
             Result(R.STR_AMOUNT, "base", "transaction fee, denominated in BTC"),
-            Result(R.STR_AMOUNT, "modified", "transaction fee with fee deltas used for mining priority"),
-            Result(R.STR_AMOUNT, "ancestor", "transaction fees of in-mempool ancestors (including this one)"),
             Result(
-                R.STR_AMOUNT, "descendant", "transaction fees of in-mempool descendants (including this one)"
+                R.STR_AMOUNT,
+                "modified",
+                "transaction fee with fee deltas used for mining priority, denominated in BTC",
+            ),
+            Result(
+                R.STR_AMOUNT,
+                "ancestor",
+                "transaction fees of in-mempool ancestors (including this one) with fee deltas "
+                "used for mining priority, denominated in BTC",
+            ),
+            Result(
+                R.STR_AMOUNT,
+                "descendant",
+                "transaction fees of in-mempool descendants (including this one) with fee "
+                "deltas used for mining priority, denominated in BTC",
             ),
             Result(R.STR_AMOUNT, "chunk", "transaction fees of chunk, denominated in BTC"),
         ),
@@ -129,7 +152,12 @@ def find_entry(ctx: RpcContext, txid: bytes) -> MempoolEntry:
         inner=(
             Result(R.BOOL, "loaded", "True if the initial load attempt of the persisted mempool finished"),
             Result(R.NUM, "size", "Current tx count"),
-            Result(R.NUM, "bytes", "Sum of all virtual transaction sizes as defined in BIP 141."),
+            Result(
+                R.NUM,
+                "bytes",
+                "Sum of all virtual transaction sizes as defined in BIP 141. Differs from actual "
+                "serialized size because witness data is discounted",
+            ),
             Result(R.NUM, "usage", "Total memory usage for the mempool"),
             Result(
                 R.STR_AMOUNT,
@@ -155,13 +183,25 @@ def find_entry(ctx: RpcContext, txid: bytes) -> MempoolEntry:
                 "Current number of transactions that haven't passed initial broadcast yet",
             ),
             Result(
-                R.BOOL, "permitbaremultisig", "True if the mempool accepts transactions with bare multisig"
+                R.BOOL,
+                "permitbaremultisig",
+                "True if the mempool accepts transactions with bare multisig outputs",
             ),
             Result(
-                R.NUM, "maxdatacarriersize", "Maximum number of bytes that can be used by OP_RETURN outputs"
+                R.NUM,
+                "maxdatacarriersize",
+                "Maximum number of bytes that can be used by OP_RETURN outputs in the mempool",
             ),
-            Result(R.NUM, "limitclustercount", "Maximum number of transactions that can be in a cluster"),
-            Result(R.NUM, "limitclustersize", "Maximum size of a cluster in virtual bytes"),
+            Result(
+                R.NUM,
+                "limitclustercount",
+                "Maximum number of transactions that can be in a cluster (configured by -limitclustercount)",
+            ),
+            Result(
+                R.NUM,
+                "limitclustersize",
+                "Maximum size of a cluster in virtual bytes (configured by -limitclustersize)",
+            ),
             Result(R.BOOL, "optimal", "If the mempool is in a known-optimal transaction ordering"),
         ),
     ),
@@ -241,14 +281,18 @@ async def getmempoolentry(ctx: RpcContext, txid: bytes) -> Json:
     return entry_json(ctx.mempool, find_entry(ctx, txid))
 
 
-_RELATIVES = (
-    Result(R.ARR, condition="for verbose = false", inner=(Result(R.STR_HEX, "", "The transaction id"),)),
-    Result(
-        R.OBJ_DYN,
-        condition="for verbose = true",
-        inner=(Result(R.OBJ, "transactionid", "", _ENTRY_FIELDS),),
-    ),
-)
+def _relatives_doc(what: str) -> tuple[Result, ...]:
+    described = f"The transaction id of an in-mempool {what} transaction"
+    return (
+        Result(R.ARR, condition="for verbose = false", inner=(Result(R.STR_HEX, "", described),)),
+        Result(
+            R.OBJ_DYN,
+            condition="for verbose = true",
+            inner=(Result(R.OBJ, "transactionid", "", _ENTRY_FIELDS),),
+        ),
+    )
+
+
 _RELATIVE_ARGS = (
     Arg("txid", HASH, "The transaction id (must be in mempool)"),
     Arg("verbose", BOOL, "True for a json object, false for array of transaction ids", False),
@@ -265,7 +309,7 @@ def _relatives(pool: Mempool, entries: list[MempoolEntry], verbose: bool) -> Jso
     "blockchain",
     "If txid is in the mempool, returns all in-mempool ancestors.\n",
     args=_RELATIVE_ARGS,
-    result=_RELATIVES,
+    result=_relatives_doc("ancestor"),
     examples=cli("getmempoolancestors", '"mytxid"') + curl("getmempoolancestors", '"mytxid"'),
 )
 async def getmempoolancestors(ctx: RpcContext, txid: bytes, verbose: bool) -> Json:
@@ -277,7 +321,7 @@ async def getmempoolancestors(ctx: RpcContext, txid: bytes, verbose: bool) -> Js
     "blockchain",
     "If txid is in the mempool, returns all in-mempool descendants.\n",
     args=_RELATIVE_ARGS,
-    result=_RELATIVES,
+    result=_relatives_doc("descendant"),
     examples=cli("getmempooldescendants", '"mytxid"') + curl("getmempooldescendants", '"mytxid"'),
 )
 async def getmempooldescendants(ctx: RpcContext, txid: bytes, verbose: bool) -> Json:
@@ -348,7 +392,8 @@ _SPEND_EXAMPLE = (
                     Result(
                         R.STR_HEX,
                         "spendingtx",
-                        "the transaction spending this output (only if return_spending_tx is set, omitted if "
+                        "the transaction spending this output (only if return_spending_tx is "
+                        "set, omitted if "
                         "unspent)",
                         optional=True,
                     ),
@@ -508,9 +553,15 @@ _MAX_FEERATE = Arg(
 @method(
     "rawtransactions",
     "Submit a raw transaction (serialized, hex-encoded) to the network.\n\n"
-    "The transaction will be sent unconditionally to all currently connected peers, so using\n"
-    "sendrawtransaction for manual rebroadcast will degrade privacy by leaking the transaction's origin, as\n"
-    "nodes will normally not rebroadcast non-wallet transactions already in their mempool.\n"
+    "If -privatebroadcast is disabled, then the transaction will be put into the\n"
+    "local mempool of the node and will be sent unconditionally to all currently\n"
+    "connected peers, so using sendrawtransaction for manual rebroadcast will degrade\n"
+    "privacy by leaking the transaction's origin, as nodes will normally not\n"
+    "rebroadcast non-wallet transactions already in their mempool.\n\n"
+    "If -privatebroadcast is enabled, then the transaction will be sent only via\n"
+    "dedicated, short-lived connections to Tor or I2P peers or IPv4/IPv6 peers\n"
+    "via the Tor network. This conceals the transaction's origin. The transaction\n"
+    "will only enter the local mempool when it is received back from the network.\n"
     "\nA specific exception, RPC_TRANSACTION_ALREADY_IN_UTXO_SET, may throw if the transaction cannot be "
     "added to the mempool.\n"
     "\nRelated RPCs: createrawtransaction, signrawtransactionwithkey\n",
@@ -520,7 +571,8 @@ _MAX_FEERATE = Arg(
         Arg(
             "maxburnamount",
             AMOUNT_TEXT,
-            "Reject transactions with provably unspendable outputs (e.g. 'datacarrier' outputs that use the "
+            "Reject transactions with provably unspendable outputs (e.g. 'datacarrier' "
+            "outputs that use the "
             "OP_RETURN opcode) greater than the specified value, expressed in BTC.\n"
             "If burning funds through unspendable outputs is desired, increase this value.\n"
             "This check is based on heuristics and does not guarantee spendability of outputs.\n",
@@ -528,7 +580,11 @@ _MAX_FEERATE = Arg(
         ),
     ),
     result=Result(R.STR_HEX, "", "The transaction hash in hex"),
-    examples=cli("sendrawtransaction", '"signedhex"') + curl("sendrawtransaction", '"signedhex"'),
+    examples=CREATE_AND_SIGN
+    + "\nSend the transaction (signed hex)\n"
+    + cli("sendrawtransaction", '"signedhex"')
+    + "\nAs a JSON-RPC call\n"
+    + curl("sendrawtransaction", '"signedhex"'),
 )
 async def sendrawtransaction(ctx: RpcContext, hexstring: str, maxfeerate: Json, maxburnamount: Json) -> Json:
     max_burn = amount_from_value(maxburnamount)
@@ -556,7 +612,8 @@ async def sendrawtransaction(ctx: RpcContext, hexstring: str, maxfeerate: Json, 
     "rawtransactions",
     "Returns result of mempool acceptance tests indicating if raw transaction(s) (serialized, hex-encoded) "
     "would be accepted by mempool.\n"
-    "\nIf multiple transactions are passed in, parents must come before children and package policies apply: "
+    "\nIf multiple transactions are passed in, parents must come before children and package "
+    "policies apply: "
     "the transactions cannot conflict with any mempool transactions or each other.\n"
     "\nIf one transaction fails, other transactions may not be fully validated (the 'allowed' key will be "
     "blank).\n"
@@ -574,21 +631,39 @@ async def sendrawtransaction(ctx: RpcContext, hexstring: str, maxfeerate: Json, 
     ),
     result=Result(
         R.ARR,
-        description="The result of the mempool acceptance test for each raw transaction in the input array.",
+        description="The result of the mempool acceptance test for each raw transaction in the input "
+        "array.\n"
+        "Returns results for each transaction in the same order they were passed in.\n"
+        "Transactions that cannot be fully validated due to failures in other transactions "
+        "will not contain "
+        "an 'allowed' result.\n",
         inner=(
             Result(
                 R.OBJ,
                 inner=(
                     Result(R.STR_HEX, "txid", "The transaction hash in hex"),
                     Result(R.STR_HEX, "wtxid", "The transaction witness hash in hex"),
-                    Result(R.STR, "package-error", "Package validation error, if any", optional=True),
                     Result(
-                        R.BOOL, "allowed", "Whether this tx would be accepted to the mempool", optional=True
+                        R.STR,
+                        "package-error",
+                        "Package validation error, if any (only possible if rawtxs had more than "
+                        "1 transaction).",
+                        optional=True,
+                    ),
+                    Result(
+                        R.BOOL,
+                        "allowed",
+                        "Whether this tx would be accepted to the mempool and pass "
+                        "client-specified maxfeerate. If not present, the tx was not fully "
+                        "validated due to a failure in another tx in the list.",
+                        optional=True,
                     ),
                     Result(
                         R.NUM,
                         "vsize",
-                        "Virtual transaction size (only present when 'allowed' is true)",
+                        "Virtual transaction size as defined in BIP 141. This is different "
+                        "from actual serialized size for witness transactions as witness "
+                        "data is discounted (only present when 'allowed' is true)",
                         optional=True,
                     ),
                     Result(
@@ -597,7 +672,13 @@ async def sendrawtransaction(ctx: RpcContext, hexstring: str, maxfeerate: Json, 
                         "Transaction fees (only present if 'allowed' is true)",
                         (
                             Result(R.STR_AMOUNT, "base", "transaction fee in BTC"),
-                            Result(R.STR_AMOUNT, "effective-feerate", "the effective feerate in BTC per KvB"),
+                            Result(
+                                R.STR_AMOUNT,
+                                "effective-feerate",
+                                "the effective feerate in BTC per KvB. May differ from the base "
+                                "feerate if, for example, there are modified fees from "
+                                "prioritisetransaction or a package feerate was used.",
+                            ),
                             Result(
                                 R.ARR,
                                 "effective-includes",
@@ -616,14 +697,19 @@ async def sendrawtransaction(ctx: RpcContext, hexstring: str, maxfeerate: Json, 
                     Result(
                         R.STR,
                         "reject-details",
-                        "Rejection details (only present when 'allowed' is false and details exist)",
+                        "Rejection details (only present when 'allowed' is false and "
+                        "rejection details exist)",
                         optional=True,
                     ),
                 ),
             ),
         ),
     ),
-    examples=cli("testmempoolaccept", "'[\"signedhex\"]'") + curl("testmempoolaccept", '["signedhex"]'),
+    examples=CREATE_AND_SIGN
+    + "\nTest acceptance of the transaction (signed hex)\n"
+    + cli("testmempoolaccept", "'[\"signedhex\"]'")
+    + "\nAs a JSON-RPC call\n"
+    + curl("testmempoolaccept", '["signedhex"]'),
     needs_chain=True,
 )
 async def testmempoolaccept(ctx: RpcContext, rawtxs: Json, maxfeerate: Json) -> Json:

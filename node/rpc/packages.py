@@ -29,17 +29,22 @@ R = ResultType
     "Submit a package of raw transactions (serialized, hex-encoded) to local node.\n"
     "The package will be validated according to consensus and mempool policy rules. If any transaction "
     "passes, it will be accepted to mempool.\n"
-    "Warning: successful submission does not mean the transactions will propagate throughout the network.\n",
+    "This RPC is experimental and the interface may be unstable. Refer to doc/policy/packages.md for "
+    "documentation on package policies.\n"
+    "Warning: successful submission does not mean the transactions will propagate throughout "
+    "the network.\n",
     args=(
         Arg(
             "package",
             ARR,
             "An array of raw transactions.\n"
-            "The package must consist of a transaction with (some, all, or none of) its unconfirmed parents. "
+            "The package must consist of a transaction with (some, all, or none of) its "
+            "unconfirmed parents. "
             "A single transaction is permitted.\n"
             "None of the parents may depend on each other. Parents that are already in mempool do not need "
             "to be present in the package.\n"
-            "The package must be topologically sorted, with the child being the last element in the array if "
+            "The package must be topologically sorted, with the child being the last element "
+            "in the array if "
             "there are multiple elements.",
             inner=(Arg("rawtx", HEX_TEXT, default=OPTIONAL),),
         ),
@@ -53,7 +58,8 @@ R = ResultType
         Arg(
             "maxburnamount",
             AMOUNT_TEXT,
-            "Reject transactions with provably unspendable outputs (e.g. 'datacarrier' outputs that use the "
+            "Reject transactions with provably unspendable outputs (e.g. 'datacarrier' "
+            "outputs that use the "
             "OP_RETURN opcode) greater than the specified value, expressed in BTC.\n"
             "If burning funds through unspendable outputs is desired, increase this value.\n"
             "This check is based on heuristics and does not guarantee spendability of outputs.\n",
@@ -100,15 +106,16 @@ R = ResultType
                                     Result(
                                         R.STR_AMOUNT,
                                         "effective-feerate",
-                                        "the effective feerate in BTC per KvB, unless the transaction was in "
-                                        "the mempool already",
+                                        "if the transaction was not already in the mempool, the effective "
+                                        "feerate in BTC per KvB. For example, the package feerate and/or "
+                                        "feerate with modified fees from prioritisetransaction.",
                                         optional=True,
                                     ),
                                     Result(
                                         R.ARR,
                                         "effective-includes",
-                                        "the wtxids of the transactions whose fees and vsizes are included "
-                                        "in effective-feerate.",
+                                        "if effective-feerate is provided, the wtxids of the transactions "
+                                        "whose fees and vsizes are included in effective-feerate.",
                                         (Result(R.STR_HEX, "", "transaction wtxid in hex"),),
                                         optional=True,
                                     ),
@@ -135,8 +142,8 @@ R = ResultType
             ),
         ),
     ),
-    examples=cli("submitpackage", '\'["raw-parent-tx", "raw-child-tx"]\'')
-    + curl("submitpackage", '["raw-parent-tx", "raw-child-tx"]'),
+    examples=curl("submitpackage", '["raw-parent-tx-1", "raw-parent-tx-2", "raw-child-tx"]')
+    + cli("submitpackage", "'[\"raw-tx-without-unconfirmed-parents\"]'"),
     needs_chain=True,
 )
 async def submitpackage(ctx: RpcContext, package: Json, maxfeerate: Json, maxburnamount: Json) -> Json:
@@ -219,7 +226,11 @@ def _result_row(tx: Transaction, found: TxResult | None) -> dict[str, Json]:
     result=Result(
         R.OBJ,
         inner=(
-            Result(R.NUM, "clusterweight", "total sigops-adjusted weight"),
+            Result(
+                R.NUM,
+                "clusterweight",
+                "total sigops-adjusted weight (as defined in BIP 141 and modified by '-bytespersigop')",
+            ),
             Result(R.NUM, "txcount", "number of transactions"),
             Result(
                 R.ARR,
@@ -325,11 +336,13 @@ async def savemempool(ctx: RpcContext) -> Json:
             "options",
             OBJ_NAMED_PARAMS,
             default=OPTIONAL,
+            oneline="options",
             inner=(
                 Arg(
                     "use_current_time",
                     BOOL,
-                    "Whether to use the current system time or use the entry time metadata from the mempool "
+                    "Whether to use the current system time or use the entry time metadata "
+                    "from the mempool "
                     "file.\n"
                     "Warning: Importing untrusted metadata may lead to unexpected issues and undesirable "
                     "behavior.",

@@ -37,10 +37,13 @@ from pybitcoind.wallet.signing import Keyring, sign_transaction
 
 from .amounts import Json, amount_from_value
 from .arguments import (
+    AMOUNT_TEXT,
     ARR,
     BOOL,
     HEX_TEXT,
     NUM,
+    OBJ,
+    OBJ_USER_KEYS,
     STR,
     UINT,
     VERBOSITY,
@@ -54,6 +57,7 @@ from .arguments import (
     parse_str,
 )
 from .context import RpcContext
+from .documents import SCRIPT_TYPES, prevout, transaction_fields
 from .errors import RpcCode, RpcError, invalid_parameter, misc_error
 from .mempool import decode_tx
 from .registry import OPTIONAL, Arg, Result, ResultType, cli, curl, method
@@ -61,6 +65,16 @@ from .render import script_json, tx_json
 
 R = ResultType
 MAX_BIP125_SEQUENCE = 0xFFFFFFFD
+SIGHASH_NAMES = (
+    "DEFAULT",
+    "ALL",
+    "NONE",
+    "SINGLE",
+    "ALL|ANYONECANPAY",
+    "NONE|ANYONECANPAY",
+    "SINGLE|ANYONECANPAY",
+)
+"""In the order of the help."""
 SIGHASH_TYPES = {
     "DEFAULT": 0,
     "ALL": 1,
@@ -70,7 +84,23 @@ SIGHASH_TYPES = {
     "SINGLE": 3,
     "SINGLE|ANYONECANPAY": 0x83,
 }
-_TX = Result(R.OBJ, inner=(Result(R.ELISION),))
+
+
+_RAW_FIELDS = (
+    Result(
+        R.BOOL,
+        "in_active_chain",
+        'Whether specified block is in the active chain or not (only present with explicit "blockhash" '
+        "argument)",
+        optional=True,
+    ),
+    Result(R.STR_HEX, "blockhash", "the block hash", optional=True),
+    Result(R.NUM, "confirmations", "The confirmations", optional=True),
+    Result(R.NUM_TIME, "blocktime", "The block time expressed in UNIX epoch time", optional=True),
+    Result(R.NUM, "time", 'Same as "blocktime"', optional=True),
+    Result(R.STR_HEX, "hex", "The serialized, hex-encoded data for 'txid'"),
+    *transaction_fields("The transaction id (same as provided)"),
+)
 
 
 @method(
@@ -107,9 +137,45 @@ _TX = Result(R.OBJ, inner=(Result(R.ELISION),))
             condition="if verbosity is not set or set to 0",
             description="The serialized transaction as a hex-encoded string for 'txid'",
         ),
-        Result(R.OBJ, condition="if verbosity is set to 1 or 2", inner=(Result(R.ELISION),)),
+        Result(R.OBJ, condition="if verbosity is set to 1", inner=_RAW_FIELDS),
+        Result(
+            R.OBJ,
+            condition="for verbosity = 2",
+            inner=(
+                Result(R.ELISION, description="Same output as verbosity = 1"),
+                Result(
+                    R.NUM,
+                    "fee",
+                    "transaction fee in BTC, omitted if block undo data is not available",
+                    optional=True,
+                ),
+                Result(
+                    R.ARR,
+                    "vin",
+                    "",
+                    (
+                        Result(
+                            R.OBJ,
+                            description="utxo being spent",
+                            inner=(
+                                Result(R.ELISION, description="Same output as verbosity = 1"),
+                                prevout(
+                                    "The previous output, omitted if block undo data is not available",
+                                    optional=True,
+                                ),
+                            ),
+                        ),
+                    ),
+                ),
+            ),
+        ),
     ),
-    examples=cli("getrawtransaction", '"mytxid"') + curl("getrawtransaction", '"mytxid", 1'),
+    examples=cli("getrawtransaction", '"mytxid"')
+    + cli("getrawtransaction", '"mytxid" 1')
+    + curl("getrawtransaction", '"mytxid", 1')
+    + cli("getrawtransaction", '"mytxid" 0 "myblockhash"')
+    + cli("getrawtransaction", '"mytxid" 1 "myblockhash"')
+    + cli("getrawtransaction", '"mytxid" 2 "myblockhash"'),
 )
 async def getrawtransaction(ctx: RpcContext, txid: bytes, verbosity: int, blockhash: bytes | None) -> Json:
     if txid == ctx.params.genesis.vtx[0].txid:
@@ -214,7 +280,7 @@ async def _spent_coins(ctx: RpcContext, tx: Transaction, node: HeaderNode | None
             hint="depends on heuristic tests",
         ),
     ),
-    result=_TX,
+    result=Result(R.OBJ, inner=transaction_fields()),
     examples=cli("decoderawtransaction", '"hexstring"') + curl("decoderawtransaction", '"hexstring"'),
 )
 async def decoderawtransaction(ctx: RpcContext, hexstring: str, iswitness: bool | None) -> Json:
@@ -233,7 +299,7 @@ async def decoderawtransaction(ctx: RpcContext, hexstring: str, iswitness: bool 
         inner=(
             Result(R.STR, "asm", "Disassembly of the script"),
             Result(R.STR, "desc", "Inferred descriptor for the script"),
-            Result(R.STR, "type", "The output type (e.g. nonstandard, anchor, pubkey, pubkeyhash, ...)"),
+            Result(R.STR, "type", f"The output type (e.g. {SCRIPT_TYPES})"),
             Result(
                 R.STR,
                 "address",
@@ -252,7 +318,27 @@ async def decoderawtransaction(ctx: RpcContext, hexstring: str, iswitness: bool 
                 "segwit",
                 "Result of a witness output script wrapping this redeem script (not returned for types that "
                 "should not be wrapped)",
-                (Result(R.ELISION),),
+                (
+                    Result(R.STR, "asm", "Disassembly of the output script"),
+                    Result(R.STR_HEX, "hex", "The raw output script bytes, hex-encoded"),
+                    Result(
+                        R.STR,
+                        "type",
+                        "The type of the output script (e.g. witness_v0_keyhash or witness_v0_scripthash)",
+                    ),
+                    Result(
+                        R.STR,
+                        "address",
+                        "The Bitcoin address (only if a well-defined address exists)",
+                        optional=True,
+                    ),
+                    Result(R.STR, "desc", "Inferred descriptor for the script"),
+                    Result(
+                        R.STR,
+                        "p2sh-segwit",
+                        "address of the P2SH script wrapping this witness redeem script",
+                    ),
+                ),
                 optional=True,
             ),
         ),
@@ -300,6 +386,10 @@ def _can_wrap_in_witness(kind: str, solutions: list[bytes]) -> bool:
 
 # Making
 
+_MY_INPUT = '"[{\\"txid\\":\\"myid\\",\\"vout\\":0}]"'
+_MY_OUTPUT = '"[{\\"address\\":0.01}]"'
+_MY_DATA = '"[{\\"data\\":\\"00010203\\"}]"'
+
 
 @method(
     "rawtransactions",
@@ -309,15 +399,69 @@ def _can_wrap_in_witness(kind: str, solutions: list[bytes]) -> bool:
     "Note that the transaction's inputs are not signed, and\n"
     "it is not stored in the wallet or transmitted to the network.\n",
     args=(
-        Arg("inputs", ARR, "The inputs: objects of txid, vout and perhaps sequence"),
+        Arg(
+            "inputs",
+            ARR,
+            "The inputs",
+            inner=(
+                Arg(
+                    "",
+                    OBJ,
+                    "",
+                    OPTIONAL,
+                    inner=(
+                        Arg("txid", HEX_TEXT, "The transaction id"),
+                        Arg("vout", NUM, "The output number"),
+                        Arg(
+                            "sequence",
+                            NUM,
+                            "The sequence number",
+                            hint="depends on the value of the 'replaceable' and 'locktime' arguments",
+                        ),
+                    ),
+                ),
+            ),
+        ),
         Arg(
             "outputs",
             ARR,
-            'The outputs specified as key-value pairs: an address with an amount in BTC, or "data" with '
-            "hex.\n"
+            "The outputs specified as key-value pairs.\n"
             "Each key may only appear once, i.e. there can only be one 'data' output, and no address may be "
-            "duplicated.",
+            "duplicated.\n"
+            "At least one output of either type must be specified.\n"
+            "For compatibility reasons, a dictionary, which holds the key-value pairs directly, is also\n"
+            "                             accepted as second parameter.",
             check=False,
+            inner=(
+                Arg(
+                    "",
+                    OBJ_USER_KEYS,
+                    "",
+                    OPTIONAL,
+                    inner=(
+                        Arg(
+                            "address",
+                            AMOUNT_TEXT,
+                            "A key-value pair. The key (string) is the bitcoin address, the value (float or "
+                            "string) is the amount in BTC",
+                        ),
+                    ),
+                ),
+                Arg(
+                    "",
+                    OBJ,
+                    "",
+                    OPTIONAL,
+                    inner=(
+                        Arg(
+                            "data",
+                            HEX_TEXT,
+                            'A key-value pair. The key must be "data", the value is hex-encoded data that '
+                            "becomes a part of an OP_RETURN output",
+                        ),
+                    ),
+                ),
+            ),
         ),
         Arg("locktime", NUM, "Raw locktime. Non-0 value also locktime-activates inputs", 0),
         Arg(
@@ -331,7 +475,10 @@ def _can_wrap_in_witness(kind: str, solutions: list[bytes]) -> bool:
         Arg("version", UINT, "Transaction version", 2),
     ),
     result=Result(R.STR_HEX, "transaction", "hex string of the transaction"),
-    examples=cli("createrawtransaction", '"[{\\"txid\\":\\"myid\\",\\"vout\\":0}]" "[{\\"address\\":0.01}]"'),
+    examples=cli("createrawtransaction", f"{_MY_INPUT} {_MY_OUTPUT}")
+    + cli("createrawtransaction", f"{_MY_INPUT} {_MY_DATA}")
+    + curl("createrawtransaction", f"{_MY_INPUT}, {_MY_OUTPUT}")
+    + curl("createrawtransaction", f"{_MY_INPUT}, {_MY_DATA}"),
 )
 async def createrawtransaction(
     ctx: RpcContext, inputs: Json, outputs: Json, locktime: int, replaceable: bool | None, version: int
@@ -427,20 +574,45 @@ def parse_outputs(ctx: RpcContext, outputs: Json) -> list[TxOut]:
     "this transaction depends on but may not yet be in the block chain.\n",
     args=(
         Arg("hexstring", STR, "The transaction hex string"),
-        Arg("privkeys", ARR, "The base58-encoded private keys for signing"),
+        Arg(
+            "privkeys",
+            ARR,
+            "The base58-encoded private keys for signing",
+            inner=(Arg("privatekey", HEX_TEXT, "private key in base58-encoding", OPTIONAL),),
+        ),
         Arg(
             "prevtxs",
             ARR,
-            "The previous dependent transaction outputs: objects of txid, vout, scriptPubKey, and where they "
-            "are needed redeemScript, witnessScript and amount",
+            "The previous dependent transaction outputs",
             OPTIONAL,
+            inner=(
+                Arg(
+                    "",
+                    OBJ,
+                    "",
+                    OPTIONAL,
+                    inner=(
+                        Arg("txid", HEX_TEXT, "The transaction id"),
+                        Arg("vout", NUM, "The output number"),
+                        Arg("scriptPubKey", HEX_TEXT, "output script"),
+                        Arg("redeemScript", HEX_TEXT, "(required for P2SH) redeem script", OPTIONAL),
+                        Arg(
+                            "witnessScript",
+                            HEX_TEXT,
+                            "(required for P2WSH or P2SH-P2WSH) witness script",
+                            OPTIONAL,
+                        ),
+                        Arg("amount", AMOUNT_TEXT, "(required for Segwit inputs) the amount spent", OPTIONAL),
+                    ),
+                ),
+            ),
         ),
         Arg(
             "sighashtype",
             STR,
             "The signature hash type. Must be one of:\n"
-            + "".join(f'       "{name}"\n' for name in SIGHASH_TYPES),
-            hint="DEFAULT for Taproot, ALL otherwise",
+            + "".join(f'       "{name}"\n' for name in SIGHASH_NAMES),
+            hint='"DEFAULT for Taproot, ALL otherwise"',
         ),
     ),
     result=Result(
@@ -452,12 +624,25 @@ def parse_outputs(ctx: RpcContext, outputs: Json) -> list[TxOut]:
                 R.ARR,
                 "errors",
                 "Script verification errors (if there are any)",
-                (Result(R.OBJ, inner=(Result(R.ELISION),)),),
+                (
+                    Result(
+                        R.OBJ,
+                        inner=(
+                            Result(R.STR_HEX, "txid", "The hash of the referenced, previous transaction"),
+                            Result(R.NUM, "vout", "The index of the output to spent and used as input"),
+                            Result(R.ARR, "witness", "", (Result(R.STR_HEX, "witness", ""),)),
+                            Result(R.STR_HEX, "scriptSig", "The hex-encoded signature script"),
+                            Result(R.NUM, "sequence", "Script sequence number"),
+                            Result(R.STR, "error", "Verification or signing error related to the input"),
+                        ),
+                    ),
+                ),
                 optional=True,
             ),
         ),
     ),
-    examples=cli("signrawtransactionwithkey", '"myhex" "[\\"key1\\",\\"key2\\"]"'),
+    examples=cli("signrawtransactionwithkey", '"myhex" "[\\"key1\\",\\"key2\\"]"')
+    + curl("signrawtransactionwithkey", '"myhex", "[\\"key1\\",\\"key2\\"]"'),
 )
 async def signrawtransactionwithkey(
     ctx: RpcContext, hexstring: str, privkeys: Json, prevtxs: Json, sighashtype: str | None

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from pybitcoind.chain.descriptors import Descriptor, DescriptorError, parse_descriptor, parse_descriptors
+from pybitcoind.chain.descriptors.descriptor import Expansion
 from pybitcoind.chain.descriptors.hd import DerivationError
 from pybitcoind.chain.params import ChainParams
+from pybitcoind.chain.ports import Clock
 from pybitcoind.wallet.hd import KeyStore
 from pybitcoind.wallet.signing import Keyring
 
@@ -13,6 +17,7 @@ from .arguments import parse_descriptor_range, parse_str
 from .errors import RpcCode, RpcError, invalid_parameter
 
 DEFAULT_RANGE = 1000
+KEYS_AT_ONCE = 50
 
 
 def descriptor_of(text: str, params: ChainParams, *, require_checksum: bool = False) -> Descriptor:
@@ -31,24 +36,28 @@ def descriptors_of(text: str, params: ChainParams, *, require_checksum: bool = F
         raise RpcError(RpcCode.INVALID_ADDRESS_OR_KEY, str(error)) from None
 
 
-def scripts_of(descriptor: Descriptor, low: int, high: int, keyring: Keyring | None = None) -> list[bytes]:
-    """Output scripts at low to high, both included; what is learnt of keys and scripts goes to keyring."""
-    scripts: list[bytes] = []
+async def expansions_of(
+    clock: Clock, descriptor: Descriptor, low: int, high: int, *, told_as: str = ""
+) -> AsyncIterator[Expansion]:
+    """The expansions at low to high, both included. RpcError -5, which names told_as, without private keys.
+
+    The loop breathes in between: a million keys take a minute and more.
+    """
     for index in range(low, high + 1):
         try:
-            expansion = descriptor.expand(index)
+            yield descriptor.expand(index)
         except DerivationError:
+            named = f": '{told_as}'" if told_as else ""
             raise RpcError(
-                RpcCode.INVALID_ADDRESS_OR_KEY,
-                f"Cannot derive script without private keys: '{descriptor.text()}'",
+                RpcCode.INVALID_ADDRESS_OR_KEY, f"Cannot derive script without private keys{named}"
             ) from None
-        scripts += expansion.scripts
-        if keyring is not None:
-            keyring.add_expansion(expansion)
-    return scripts
+        if index % KEYS_AT_ONCE == 0:
+            await clock.sleep(0)
 
 
-def scan_object_scripts(value: Json, params: ChainParams, keyring: Keyring) -> list[bytes]:
+async def scan_object_scripts(
+    value: Json, params: ChainParams, keyring: Keyring, clock: Clock
+) -> list[bytes]:
     """The scripts of a scan object: a descriptor, or an object of desc and range."""
     low, high = 0, DEFAULT_RANGE
     if isinstance(value, str):
@@ -63,8 +72,8 @@ def scan_object_scripts(value: Json, params: ChainParams, keyring: Keyring) -> l
         raise invalid_parameter("Scan object needs to be either a string or an object")
     scripts: list[bytes] = []
     for descriptor in descriptors_of(text, params):
-        if descriptor.is_range:
-            scripts += scripts_of(descriptor, low, high, keyring)
-        else:
-            scripts += scripts_of(descriptor, 0, 0, keyring)
+        first, last = (low, high) if descriptor.is_range else (0, 0)
+        async for expansion in expansions_of(clock, descriptor, first, last, told_as=text):
+            scripts += expansion.scripts
+            keyring.add_expansion(expansion)
     return scripts

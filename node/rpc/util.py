@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pybitcoind.chain.descriptors import descriptor_checksum
+from pybitcoind.chain.params import ChainParams
 from pybitcoind.chain.script.address import (
     AddressError,
     Destination,
@@ -14,15 +15,24 @@ from pybitcoind.chain.script.address import (
     extract_destination,
 )
 from pybitcoind.chain.script.script import is_witness_program
+from pybitcoind.chain.script.solver import solve
 
 from .amounts import Json
 from .arguments import RANGE, STR, parse_descriptor_range
 from .context import RpcContext
+from .documents import MORE_ON_DESCRIPTORS
 from .errors import RpcCode, RpcError, invalid_parameter
 from .registry import OPTIONAL, Arg, Result, ResultType, cli, curl, method
-from .scan_objects import descriptors_of, scripts_of
+from .scan_objects import descriptors_of, expansions_of
 
 R = ResultType
+_KEY_EXAMPLE = (
+    '"wpkh([d34db33f/84h/0h/0h]0279be667ef9dcbbac55a06295Ce870b07029Bfcdb2dce28d959f2815b16f81798)"'
+)
+_RANGE_EXAMPLE = (
+    '"wpkh([d34db33f/84h/0h/0h]xpub6DJ2dNUysrn5Vt36jH2KLBT2i1auw1tTSSomg8PhqNiUtx8QX2SvC9nrHu81fT41fvDUnhMjEzQgXnQ'
+    'jKEu3oaqMSzhSrHMxyyoEAmUHQbY/0/*)#cjjspncu"'
+)
 _EXAMPLE = "bc1q09vm5lfy0j5reeulh4x5752q25uqqvz34hufdl"
 
 
@@ -116,10 +126,9 @@ async def validateaddress(ctx: RpcContext, address: str) -> Json:
             ),
         ),
     ),
-    examples=cli(
-        "getdescriptorinfo",
-        '"wpkh([d34db33f/84h/0h/0h]0279be667ef9dcbbac55a06295Ce870b07029Bfcdb2dce28d959f2815b16f81798)"',
-    ),
+    examples="Analyse a descriptor\n"
+    + cli("getdescriptorinfo", _KEY_EXAMPLE)
+    + curl("getdescriptorinfo", _KEY_EXAMPLE),
 )
 async def getdescriptorinfo(ctx: RpcContext, descriptor: str) -> Json:
     found = descriptors_of(descriptor, ctx.params)
@@ -144,10 +153,12 @@ async def getdescriptorinfo(ctx: RpcContext, descriptor: str) -> Json:
     "pubkeys\n"
     "    raw(<hex script>)                                 Outputs whose output script equals the specified "
     "hex-encoded bytes\n"
+    "    tr(<pubkey>,multi_a(<n>,<pubkey>,<pubkey>,...))   P2TR-multisig outputs for the given threshold and "
+    "pubkeys\n"
     "\nIn the above, <pubkey> either refers to a fixed public key in hexadecimal notation, or to an "
     "xpub/xprv optionally followed by one\nor more path elements separated by "
     '"/", where "h" represents a hardened '
-    "child key.\n",
+    "child key.\n" + MORE_ON_DESCRIPTORS,
     args=(
         Arg("descriptor", STR, "The descriptor."),
         Arg(
@@ -167,10 +178,21 @@ async def getdescriptorinfo(ctx: RpcContext, descriptor: str) -> Json:
         Result(
             R.ARR,
             condition="for multipath descriptors",
-            inner=(Result(R.ARR, "", "", (Result(R.STR, "address", "the derived address"),)),),
+            description="The derived addresses for each of the multipath expansions of the descriptor, in "
+            "multipath specifier order",
+            inner=(
+                Result(
+                    R.ARR,
+                    "",
+                    "The derived addresses for a multipath descriptor expansion",
+                    (Result(R.STR, "address", "the derived address"),),
+                ),
+            ),
         ),
     ),
-    examples=cli("deriveaddresses", '"wpkh([d34db33f/84h/0h/0h]xpub.../0/*)#cjjspncu" "[0,2]"'),
+    examples="First three native segwit receive addresses\n"
+    + cli("deriveaddresses", f'{_RANGE_EXAMPLE} "[0,2]"')
+    + curl("deriveaddresses", f'{_RANGE_EXAMPLE}, "[0,2]"'),
 )
 async def deriveaddresses(ctx: RpcContext, descriptor: str, range: Json) -> Json:
     low, high = 0, 0
@@ -184,16 +206,22 @@ async def deriveaddresses(ctx: RpcContext, descriptor: str, range: Json) -> Json
     rows: list[Json] = []
     for one in found:
         addresses: list[Json] = []
-        for script in scripts_of(one, low, high):
-            destination = extract_destination(script)
-            if destination is None:
-                raise RpcError(
-                    RpcCode.INVALID_ADDRESS_OR_KEY,
-                    "Descriptor does not have a corresponding address",
-                )
-            addresses.append(encode_address(destination, ctx.params))
+        async for expansion in expansions_of(ctx.clock, one, low, high):
+            addresses += _addresses(expansion.scripts, ctx.params)
         rows.append(addresses)
     return rows[0] if len(rows) == 1 else rows
+
+
+def _addresses(scripts: list[bytes], params: ChainParams) -> list[str]:
+    """combo()'s bare public key, which has no address, is left out. RpcError -5 if another has none."""
+    addresses = []
+    for script in scripts:
+        destination = extract_destination(script)
+        if destination is not None:
+            addresses.append(encode_address(destination, params))
+        elif len(scripts) == 1 or solve(script)[0] != "pubkey":
+            raise RpcError(RpcCode.INVALID_ADDRESS_OR_KEY, "Descriptor does not have a corresponding address")
+    return addresses
 
 
 @method(
@@ -214,7 +242,10 @@ async def deriveaddresses(ctx: RpcContext, descriptor: str, range: Json) -> Json
             ),
         ),
     ),
-    examples=cli("getindexinfo") + curl("getindexinfo") + cli("getindexinfo", "txindex"),
+    examples=cli("getindexinfo")
+    + curl("getindexinfo")
+    + cli("getindexinfo", "txindex")
+    + curl("getindexinfo", "txindex"),
 )
 async def getindexinfo(ctx: RpcContext, index_name: str | None) -> Json:
     return {
