@@ -37,7 +37,7 @@ DIFFERENT = {
     "gettxoutsetinfo": {"disk_size": "coins are in SQLite"},
     "getrpcinfo": {"active_commands": "microseconds", "logpath": "two directories"},
     "getmemoryinfo": {"locked": "Python locks no memory"},
-    "getindexinfo": {},
+    "getblocktemplate": {"longpollid": "Core counts the genesis block as a change of the mempool"},
 }
 """Method to members that may differ, and why."""
 
