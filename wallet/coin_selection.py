@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 
 from pybitcoind.chain.ports import Random
 from pybitcoind.chain.primitives.transaction import OutPoint, TxOut
@@ -209,19 +210,19 @@ def single_random_draw(
     Where that gets too heavy, the least valuable of those taken go again.
     """
     goal = target + CHANGE_LOWER
-    taken: list[SpendableCoin] = []
+    taken: list[tuple[int, int, SpendableCoin]] = []
     total = weight = 0
-    for coin in random.shuffled(coins):
-        taken.append(coin)
-        total += costs.amount(coin)
+    for n, coin in enumerate(random.shuffled(coins)):
+        amount = costs.amount(coin)
+        heappush(taken, (amount, n, coin))
+        total += amount
         weight += _weight([coin])
         while weight > costs.max_weight:
-            least = min(taken, key=costs.amount)
-            taken.remove(least)
-            total -= costs.amount(least)
+            amount, _, least = heappop(taken)
+            total -= amount
             weight -= _weight([least])
         if total >= goal:
-            return taken
+            return [coin for _, _, coin in taken]
     return None
 
 

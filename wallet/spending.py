@@ -161,16 +161,12 @@ def _eligible(wallet: Wallet, coins: Sequence[SpendableCoin]) -> Iterator[list[S
     yield [coin for coin in coins if coin.depth >= (1 if coin.from_me else 6)]
     yield [coin for coin in coins if coin.depth >= 1]
     if wallet.settings.spend_zero_conf_change:
-        longest = 0
         for most in (2, 4, MAX_CLUSTER // 3, MAX_CLUSTER // 2, MAX_CLUSTER - 1):
-            eligible = [
+            yield [
                 coin
                 for coin in coins
                 if coin.depth >= 1 or (coin.from_me and _cluster_of(wallet, coin) <= most)
             ]
-            if len(eligible) > longest:
-                longest = len(eligible)
-                yield eligible
         if not wallet.settings.reject_long_chains:
             yield [coin for coin in coins if coin.depth >= 1 or coin.from_me]
 
@@ -186,7 +182,11 @@ def choose_coins(
     """WalletError with Core's words if coins do not suffice."""
     random = wallet.ports.random
     too_heavy = False
+    known = 0
     for eligible in _eligible(wallet, coins):
+        if len(eligible) == known:  # each holds the one before
+            continue
+        known = len(eligible)
         single = []
         for kind in (*OUTPUT_TYPES, "unknown"):
             of_kind = [coin for coin in eligible if coin.kind == kind]
@@ -199,6 +199,8 @@ def choose_coins(
                 single.append(selection)
         if single:
             return min(single, key=lambda each: each.waste)
+        if len({coin.kind for coin in eligible}) == 1:
+            continue
         try:
             mixed = select(eligible, target, costs, random)
         except TooHeavy:
