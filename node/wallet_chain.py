@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pybitcoind.chain.events import EventBus
 from pybitcoind.chain.header_tree import HeaderNode, fork_point
 from pybitcoind.chain.indexes.block_filters import BlockFilterIndex
+from pybitcoind.chain.owner import OwnerStopped
 from pybitcoind.chain.primitives.block import Block
 from pybitcoind.chain.primitives.transaction import Transaction
 from pybitcoind.wallet.chain_client import (
@@ -53,6 +55,10 @@ class FullNodeChain:
     @property
     def is_ibd(self) -> bool:
         return self._node.chain.is_ibd
+
+    async def settled(self) -> None:
+        with suppress(OwnerStopped):
+            await self._node.chain.activate_best()
 
     def at_height(self, height: int) -> BlockRef | None:
         chain = self._node.chain.headers.chain

@@ -64,6 +64,12 @@ class ChainClient(Protocol):
     @property
     def is_ibd(self) -> bool: ...
 
+    async def settled(self) -> None:
+        """Returns when every block at hand is on the best chain that it can be on.
+
+        After a crash a full node connects its last blocks anew; an SPV node has nothing to wait for.
+        """
+
     def at_height(self, height: int) -> BlockRef | None:
         """On the best chain."""
 

@@ -144,6 +144,7 @@ class Follower:
         BlocksMissing if a block on the way cannot be had.
         """
         wallet, client = self.wallet, self.wallet.client
+        await client.settled()
         self._catching_up = True
         try:
             for block_hash in wallet.ledger.blocks():

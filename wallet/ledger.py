@@ -39,9 +39,17 @@ class Conflicted:
 
 @dataclass(frozen=True, slots=True)
 class Inactive:
-    """Neither in a block nor in the mempool. abandoned: its inputs may be spent again."""
+    """Neither in a block nor in the mempool. abandoned: its inputs may be spent again.
+
+    orphaned: abandoned because it is, or spends from, a coinbase whose block left the best chain; should the
+    block come back, it is no longer abandoned. What the user abandoned stays so.
+    """
 
     abandoned: bool = False
+    orphaned: bool = False
+
+
+ORPHANED = Inactive(abandoned=True, orphaned=True)
 
 
 TxState = Confirmed | InMempool | Conflicted | Inactive
@@ -145,10 +153,27 @@ class Ledger:
             if tx.has_witness and not wtx.tx.has_witness:
                 wtx.tx = tx
                 self.changed[wtx.txid] = wtx
-            self.set_state(wtx, state)
+            self._change(wtx, state)
         if tx.is_coinbase and wtx.inactive:
-            self._cascade(wtx, lambda each: self.set_state(each, Inactive(abandoned=True)))
+            self._orphan(wtx)
         return wtx
+
+    def _change(self, wtx: WalletTx, state: TxState) -> None:
+        back = wtx.tx.is_coinbase and wtx.state == ORPHANED and isinstance(state, Confirmed)
+        self.set_state(wtx, state)
+        if back:
+            self._cascade(
+                wtx, lambda each: self.set_state(each, Inactive()) if each.state == ORPHANED else None
+            )
+
+    def _orphan(self, coinbase: WalletTx) -> None:
+        """A coinbase out of its block cannot be mined again, nor can what spends from it."""
+
+        def update(each: WalletTx) -> None:
+            if not each.abandoned:
+                self.set_state(each, ORPHANED)
+
+        self._cascade(coinbase, update)
 
     def _index(self, wtx: WalletTx) -> None:
         if not wtx.tx.is_coinbase:
@@ -236,8 +261,7 @@ class Ledger:
         for txid in list(self._by_block.get(block_hash, ())):
             wtx = self.txs[txid]
             if wtx.tx.is_coinbase:
-                # A coinbase cannot be mined again, nor can what spends it.
-                self._cascade(wtx, lambda each: self.set_state(each, Inactive(abandoned=True)))
+                self._orphan(wtx)
             elif isinstance(wtx.state, (Confirmed, Conflicted)) and wtx.state.block_hash == block_hash:
                 self.set_state(wtx, Inactive())
 

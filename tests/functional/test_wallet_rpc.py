@@ -66,6 +66,7 @@ def test_a_killed_node_sends_its_payment_again(tmp_path: Path) -> None:
         node.wait_ready()
         node.call("createwallet", "alice")
         node.call("generatetoaddress", 101, node.call("getnewaddress"))
+        node.call("gettxoutsetinfo")  # has the blocks written, which else may take a second
         txid = node.call("sendtoaddress", NOBODY, 1)
         balance = node.call("getbalance")
         node.kill()  # mempool.dat was never written
