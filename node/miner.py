@@ -47,6 +47,7 @@ class MinerNode(FullNode):
     async def start(self) -> None:
         await super().start()
         node = self.node
+        await self._payout()  # what is wrong with the wallet shows at the start, not at the first block
         self.miner = Miner(node.chain, node.params, node.ports, self._payout, self._interval)
         self._mining = node.spawn("miner", self.miner.run())
 

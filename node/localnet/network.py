@@ -230,8 +230,9 @@ class LocalNetwork:
 
     def endow(self) -> None:
         """Mines the chain in advance and gives every other wallet its first payment."""
-        if self.treasury.rpc("getblockcount") == 0:
-            self.mine(ADVANCE_BLOCKS)
+        height = self.treasury.rpc("getblockcount")
+        if height < ADVANCE_BLOCKS:
+            self.mine(ADVANCE_BLOCKS - height)
             self.wait_synced()
             for name in self.nodes:
                 if name != self.treasury.name:

@@ -17,8 +17,6 @@ from .shape import NodeShape
 
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 15.0
-WALLET = "wallet"
-"""Name of the wallet that each node has."""
 
 
 def wait_until(
@@ -62,6 +60,11 @@ class NodeProcess:
         return self.shape.name
 
     @property
+    def wallet_name(self) -> str:
+        """A miner makes its wallet itself, the others' are made by `wait_ready`."""
+        return "miner" if self.shape.role == "miner" else "wallet"
+
+    @property
     def network_folder(self) -> Path:
         return self.folder / "regtest"
 
@@ -87,6 +90,7 @@ class NodeProcess:
             f"-port={self.p2p_port}",
             f"-rpcport={self.rpc_port}",
             "-bind=127.0.0.1",
+            "-whitelist=in,out,noban@127.0.0.1",  # transactions go on at once, not in trickles
             "-server",
             "-fallbackfee=0.0001",
             "-debug=net",
@@ -96,8 +100,8 @@ class NodeProcess:
             command += ["-blockfilterindex", "-peerblockfilters", "-txindex"]
         if self.shape.role == "miner":
             command.append(f"-minerinterval={interval:g}")
-        if (self.network_folder / "wallets" / WALLET).exists():
-            command.append(f"-wallet={WALLET}")
+        if (self.network_folder / "wallets" / self.wallet_name).exists():
+            command.append(f"-wallet={self.wallet_name}")
         return command + [f"-{option}" for option in self.shape.options]
 
     def start(self, interval: float) -> None:
@@ -133,8 +137,10 @@ class NodeProcess:
         wait_until(
             f"{self.name} to answer", lambda: self.rpc("getblockcount") is not None, timeout=START_TIMEOUT
         )
-        if WALLET not in self.rpc("listwallets"):
-            self.rpc("createwallet", WALLET)
+        if self.shape.role == "miner":
+            wait_until(f"{self.name} to have its wallet", self._has_wallet, timeout=START_TIMEOUT)
+        elif not self._has_wallet():
+            self.rpc("createwallet", self.wallet_name)
 
     def rpc(self, method: str, *args: Any, **named: Any) -> Any:
         if self._client is None:
@@ -146,7 +152,10 @@ class NodeProcess:
 
     def wallet(self, method: str, *args: Any, **named: Any) -> Any:
         """A method of this node's wallet."""
-        return self.rpc(method, *args, wallet=WALLET, **named)
+        return self.rpc(method, *args, wallet=self.wallet_name, **named)
+
+    def _has_wallet(self) -> bool:
+        return self.wallet_name in self.rpc("listwallets")
 
     def stop(self) -> None:
         """An orderly stop; killed where it does not stop."""
@@ -212,4 +221,4 @@ def _is_ours(pid: int, folder: Path) -> bool:
     return state != "Z" and f"-datadir={folder}".encode() in command
 
 
-__all__ = ["WALLET", "NodeDied", "NodeError", "NodeProcess", "RpcFailure", "wait_until"]
+__all__ = ["NodeDied", "NodeError", "NodeProcess", "RpcFailure", "wait_until"]

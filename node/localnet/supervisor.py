@@ -127,8 +127,10 @@ def _show_table(network: LocalNetwork, ending: threading.Event) -> None:
     from .table import status_table
 
     footer = (
-        "from a second terminal: pybitcoin-localnet status | chain NODE | wallets | send FROM TO AMOUNT | "
-        "mine N | cli NODE METHOD … | stop NODE | start NODE | logs NODE | down\nCtrl-C ends the network"
+        "from a second terminal, pybitcoin-localnet and:\n"
+        "  status | chain NODE | wallets | send FROM TO AMOUNT | mine N | cli NODE METHOD …\n"
+        "  stop NODE | start NODE | logs NODE | down\n"
+        "Ctrl-C ends the network"
     )
     with Live(status_table(network.status(), footer), auto_refresh=False) as live:
         while not ending.wait(REFRESH):

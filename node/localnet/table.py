@@ -98,18 +98,19 @@ def age_text(seconds: int) -> str:
     return f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"
 
 
-def wallet_table(node: str, balances: dict[str, Any], addresses: list[tuple[str, Decimal, int]]) -> Table:
+def wallet_table(node: str, balances: dict[str, Any], addresses: list[tuple[str, Decimal, int]]) -> Group:
     """addresses: (address, amount, confirmations) of the coins, largest first."""
     mine = balances["mine"]
-    title = f"{node}: {amount(mine['trusted'])} BTC"
-    extra = [
-        f"{amount(mine[key])} {word}"
-        for key, word in (("untrusted_pending", "pending"), ("immature", "immature"))
-    ]
-    table = Table(title=f"{title}  ({', '.join(extra)})", title_justify="left", border_style="dim")
+    title = Text(f"{node}: {amount(mine['trusted'])} BTC", style="bold")
+    for key, word in (("untrusted_pending", "pending"), ("immature", "immature")):
+        if mine.get(key):
+            title.append(f"  + {amount(mine[key])} {word}", style="dim")
+    if not addresses:
+        return Group(title)
+    table = Table(border_style="dim")
     table.add_column("address", no_wrap=True)
     table.add_column("amount", justify="right")
     table.add_column("confirmations", justify="right")
     for address, value, confirmations in addresses:
         table.add_row(address, amount(value), str(confirmations))
-    return table
+    return Group(title, table)
