@@ -9,6 +9,7 @@ from pybitcoind.chain.script.address import (
     Destination,
     PubKeyHash,
     ScriptHash,
+    WitnessUnknown,
     WitnessV0KeyHash,
     decode_address,
     encode_address,
@@ -44,10 +45,8 @@ def describe_address(destination: Destination) -> dict[str, Json]:
     assert witness is not None
     version, program = witness
     out: dict[str, Json] = {}
-    if version <= 1 and len(program) in (20, 32):
+    if not isinstance(destination, WitnessUnknown):
         out["isscript"] = not isinstance(destination, WitnessV0KeyHash)
-    elif version == 1 and len(program) == 2:
-        out["isscript"] = True
     return out | {"iswitness": True, "witness_version": version, "witness_program": program.hex()}
 
 
