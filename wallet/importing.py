@@ -11,7 +11,7 @@ from .errors import WalletError, WalletFault
 from .hd import KeyStore
 from .scripts import WalletDescriptor
 from .store import AddressEntry
-from .wallet import BLANK, Wallet
+from .wallet import Wallet
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ async def import_descriptor(wallet: Wallet, request: ImportRequest, warnings: li
                 if address is not None:
                     wallet.set_address(address, AddressEntry(request.label or "", "receive"))
         _set_active(wallet, entry, request.active, internal, warnings)
-    await wallet.save(flags=True, keys=keys)
+    await wallet.save(keys=keys)
 
 
 def _range_of(
@@ -143,8 +143,6 @@ async def _add(
         own = parse_descriptor(str(descriptor), wallet.params, sink=wallet.book.keys)
         entry = WalletDescriptor(wallet.next_id(), own, request.created, start, start, following)
         wallet.book.add_descriptor(entry)
-        if BLANK in wallet.flags:
-            wallet.flags.remove(BLANK)
     await wallet.top_up(entry, max(wallet.settings.keypool, end - following))
     return entry
 

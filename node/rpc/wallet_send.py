@@ -316,9 +316,10 @@ async def signrawtransactionwithwallet(
             RpcCode.DESERIALIZATION_ERROR,
             "TX decode failed. Make sure the tx has at least one input.",
         )
-    spent = wallet.outputs_spent_by(tx)
     if wallet.client.has_blocks:
-        spent |= await find_spent(ctx, tx)
+        spent = await find_spent(ctx, tx)
+    else:
+        spent = wallet.outputs_spent_by(tx)
     ring = wallet.keyring((), secrets=True)
     parse_prevtxs(prevtxs, ring, spent)
     ring.merge(wallet.keyring((out.script_pubkey for out in spent.values()), secrets=True))
