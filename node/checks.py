@@ -140,6 +140,8 @@ def _check_privacy(config: Config) -> None:
     for net in config.values("onlynet"):
         if net.lower() not in ("ipv4", "ipv6"):
             raise ConfigError(f"-onlynet={net} is not supported yet.")
+    if config.is_set("walletdir"):
+        raise ConfigError("-walletdir is not supported yet: wallets are below the network's data directory.")
     if config.flag("privatebroadcast"):
         raise ConfigError(
             "Private broadcast of own transactions requested (-privatebroadcast), but none of Tor or I2P "

@@ -139,6 +139,7 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
         ("spendzeroconfchange", "", "Spend unconfirmed change (default: 1)"),
         ("txconfirmtarget", "<n>", "Blocks within which a transaction is to confirm (default: 6)"),
         ("walletbroadcast", "", "Send the wallet's transactions to peers (default: 1)"),
+        ("walletdir", "<dir>", "Directory of the wallets; not supported yet, refused"),
         ("walletrbf", "", "Send transactions that can be replaced (default: 1)"),
         ("wallet", "<path>", "Load this wallet at start; may be given more than once"),
     ),
@@ -259,7 +260,7 @@ NO_EFFECT_YET: dict[Category, str] = {
     Category.CONNECTION: "asmap=<file> cjdnsreachable discover dns fixedseeds i2pacceptincoming listenonion "
     "maxreceivebuffer=<n> maxsendbuffer=<n> maxuploadtarget=<n> natpmp proxyrandomize "
     "torcontrol=<ip>:<port> torpassword=<pass> txreconciliation v2transport",
-    Category.WALLET: "maxapsfee=<n> signer=<cmd> walletdir=<dir> walletnotify=<cmd>",
+    Category.WALLET: "maxapsfee=<n> signer=<cmd> walletnotify=<cmd>",
     Category.WALLET_DEBUG: "unsafesqlitesync walletcrosschain",
     Category.ZMQ: "zmqpubhashblock=<address> zmqpubhashtx=<address> zmqpubrawblock=<address> "
     "zmqpubrawtx=<address> zmqpubsequence=<address> zmqpubhashblockhwm=<n> zmqpubhashtxhwm=<n> "
