@@ -134,9 +134,7 @@ class NodeProcess:
 
         found = wait_until(f"{self.name} to open its ports", ports, timeout=START_TIMEOUT)
         self.p2p_port, self.rpc_port = found.get("p2p") or 0, found["rpc"]
-        wait_until(
-            f"{self.name} to answer", lambda: self.rpc("getblockcount") is not None, timeout=START_TIMEOUT
-        )
+        wait_until(f"{self.name} to answer", self._answers, timeout=START_TIMEOUT)
         if self.shape.role == "miner":
             wait_until(f"{self.name} to have its wallet", self._has_wallet, timeout=START_TIMEOUT)
         elif not self._has_wallet():
@@ -153,6 +151,11 @@ class NodeProcess:
     def wallet(self, method: str, *args: Any, **named: Any) -> Any:
         """A method of this node's wallet."""
         return self.rpc(method, *args, wallet=self.wallet_name, **named)
+
+    def _answers(self) -> bool:
+        if not self.running:
+            raise NodeDied(self)
+        return self.rpc("getblockcount") is not None
 
     def _has_wallet(self) -> bool:
         return self.wallet_name in self.rpc("listwallets")
