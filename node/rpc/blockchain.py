@@ -591,7 +591,7 @@ def _tip_json(ctx: RpcContext) -> Json:
 async def waitfornewblock(ctx: RpcContext, timeout: int, current_tip: bytes | None) -> Json:
     seconds = _seconds(timeout)
     old = ctx.chain.tip.hash if current_tip is None else current_tip
-    await ctx.chain.wait_for_tip(lambda tip: tip.hash != old, seconds)
+    await ctx.node.until_stop(ctx.chain.wait_for_tip(lambda tip: tip.hash != old, seconds))
     return _tip_json(ctx)
 
 
@@ -604,7 +604,7 @@ async def waitfornewblock(ctx: RpcContext, timeout: int, current_tip: bytes | No
     examples=cli("waitforblock", f"{_WAIT_EXAMPLE} 1000") + curl("waitforblock", f"{_WAIT_EXAMPLE}, 1000"),
 )
 async def waitforblock(ctx: RpcContext, blockhash: bytes, timeout: int) -> Json:
-    await ctx.chain.wait_for_tip(lambda tip: tip.hash == blockhash, _seconds(timeout))
+    await ctx.node.until_stop(ctx.chain.wait_for_tip(lambda tip: tip.hash == blockhash, _seconds(timeout)))
     return _tip_json(ctx)
 
 
@@ -617,7 +617,7 @@ async def waitforblock(ctx: RpcContext, blockhash: bytes, timeout: int) -> Json:
     examples=cli("waitforblockheight", "100 1000") + curl("waitforblockheight", "100, 1000"),
 )
 async def waitforblockheight(ctx: RpcContext, height: int, timeout: int) -> Json:
-    await ctx.chain.wait_for_tip(lambda tip: tip.height >= height, _seconds(timeout))
+    await ctx.node.until_stop(ctx.chain.wait_for_tip(lambda tip: tip.height >= height, _seconds(timeout)))
     return _tip_json(ctx)
 
 
