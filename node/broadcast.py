@@ -48,8 +48,10 @@ async def broadcast_transaction(node: Node, tx: Transaction, max_fee: int = 0) -
                 )
             await chain.accept_transaction(tx)
         except TxInvalid as error:
-            missing = error.fault is TxFault.MISSING_INPUTS
-            raise BroadcastError(TRANSACTION_ERROR if missing else TRANSACTION_REJECTED, str(error)) from None
+            if not mempool.contains(tx.txid):  # else a peer was quicker than we
+                missing = error.fault is TxFault.MISSING_INPUTS
+                code = TRANSACTION_ERROR if missing else TRANSACTION_REJECTED
+                raise BroadcastError(code, str(error)) from None
         mempool.add_unbroadcast(tx.txid)
         await chain.events.drained()
     if node.peers is not None:
