@@ -10,6 +10,7 @@ from pybitcoind.chain.events import EventBus
 from pybitcoind.chain.manager import ChainManager, ChainOptions
 from pybitcoind.p2p.filter_store import FilterStore
 
+from .notify import Notifications
 from .peer_side import PeerSide
 from .spv_chain import SpvChain
 from .spv_client import SpvClient
@@ -31,7 +32,7 @@ class SpvNode:
         self._store: FilterStore | None = None
         self._owner: asyncio.Task[None] | None = None
         self._follower: asyncio.Task[None] | None = None
-        self._subscriber: asyncio.Task[None] | None = None
+        self._subscribers: list[asyncio.Task[None]] = []
         self._peer_side = PeerSide(node)
         self._wallet_side = WalletSide(node)
 
@@ -51,9 +52,10 @@ class SpvNode:
         self._store = await FilterStore.open(node.ports.storage, node.params)
         await node.peers.filters.open(self._store)
         expiry = config.number("mempoolexpiry", 336) * 60 * 60
-        self._chain = SpvChain(node.ports, node.chain, node.peers, self._events, expiry)
-        subscription = self._headers.subscribe("spv", self._chain.on_chain_event)
-        self._subscriber = node.spawn("spv headers", subscription.run())
+        self._chain = SpvChain(node.ports, node.chain, node.peers, self._events, self._store, expiry)
+        for name, handler in [("spv", self._chain.on_chain_event), *Notifications(node).handlers()]:
+            subscription = self._headers.subscribe(name, handler)
+            self._subscribers.append(node.spawn(name, subscription.run()))
         node.spv = SpvClient(self._chain)
         await self._wallet_side.open(node.spv)
         if node.wallets is not None:
@@ -83,8 +85,8 @@ class SpvNode:
             await asyncio.wait((self._owner,))
         self._headers.finish()
         self._events.finish()
-        if self._subscriber is not None:
-            await asyncio.wait((self._subscriber,))
+        if self._subscribers:
+            await asyncio.wait(self._subscribers)
         await self._wallet_side.close()
         if self._store is not None:
             await self._store.close()

@@ -24,6 +24,7 @@ from pybitcoind.chain.primitives.hashes import hash_hex
 from pybitcoind.chain.primitives.serialize import DecodeError
 from pybitcoind.chain.primitives.transaction import Transaction
 from pybitcoind.chain.storage.records import BlockUndo
+from pybitcoind.p2p.filter_store import FilterStore
 from pybitcoind.p2p.peer_manager import PeerManager
 from pybitcoind.p2p.rolling_filter import RollingFilter
 from pybitcoind.p2p.tx_request import GenTxid
@@ -77,18 +78,25 @@ class SpvChain:
     """`run` is a task of the node's. wallets: those loaded."""
 
     def __init__(
-        self, ports: Ports, chain: ChainManager, peers: PeerManager, events: SpvEvents, expiry: int
+        self,
+        ports: Ports,
+        chain: ChainManager,
+        peers: PeerManager,
+        events: SpvEvents,
+        store: FilterStore,
+        expiry: int,
     ) -> None:
         """expiry: seconds after which a transaction that no block took is forgotten (-mempoolexpiry)."""
         assert peers.filters is not None, "an SPV node's peers have filters"
         self.ports, self.chain, self.peers, self.events = ports, chain, peers, events
-        self.filters = peers.filters
+        self.filters, self._store = peers.filters, store
         self.wallets: Callable[[], Iterable[Wallet]] = lambda: ()
         self.view: HeaderNode = chain.tip
         """The last block that the wallets were told of."""
         self.pending = Pending(events)
         self._expiry = expiry
         self._again: list[_Again] = []
+        self._stored_again: int | None = None
         self._ranges: dict[tuple[str, int], int] = {}
         """By wallet and descriptor, up to which index its scripts are being looked for."""
         self._declined = RollingFilter(50_000, 0.000_001, ports.random.bytes(16))
@@ -147,12 +155,16 @@ class SpvChain:
 
     async def run(self) -> None:
         """Until it is cancelled."""
+        self._stored_again = await self._store.again_from()
+        if self._stored_again is not None:
+            self._look_again(_Again(self._stored_again, self.view.height))
         while True:
             self._news.clear()
             try:
                 busy = await self._step()
             except NotNow:
                 busy = False
+            await self._keep_again()
             self._told()
             if busy:
                 await self.ports.clock.sleep(0)
@@ -264,6 +276,13 @@ class SpvChain:
     def _rewound(self, height: int) -> None:
         """Filters from height on were false: blocks that they hid are looked for with the right ones."""
         self._look_again(_Again(height, self.view.height))
+
+    async def _keep_again(self) -> None:
+        """So that what is to be matched again survives a restart."""
+        start = min((job.start for job in self._again), default=None)
+        if start != self._stored_again:
+            self._stored_again = start
+            await self._store.put_again_from(start)
 
     def _look_again(self, job: _Again) -> None:
         if job.start <= min(job.stop, self.view.height):

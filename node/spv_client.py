@@ -48,6 +48,9 @@ class SpvClient:
     def is_ibd(self) -> bool:
         return self._spv.chain.is_ibd
 
+    async def settled(self) -> None:
+        """Headers are not connected anew."""
+
     def at_height(self, height: int) -> BlockRef | None:
         return ref_of(self._view.ancestor(height)) if 0 <= height <= self._view.height else None
 
@@ -129,6 +132,17 @@ class SpvClient:
             return await self._spv.fetch_block(self._get(block_hash))
         except (NotNow, LookupError):
             raise BlocksMissing("no peer gives the block") from None
+
+    async def find_transaction(self, txid: bytes, where: HeaderNode | None) -> Transaction | None:
+        """From a block, which is fetched, or else from what is pending."""
+        if where is None:
+            entry = self._spv.pending.get(txid)
+            return None if entry is None else entry.tx
+        try:
+            block = await self._spv.fetch_block(where)
+        except NotNow:
+            return None
+        return next((tx for tx in block.vtx if tx.txid == txid), None)
 
     # What is pending
 

@@ -14,7 +14,7 @@ from pybitcoind.chain.params import ChainParams
 from pybitcoind.chain.ports import Storage
 from pybitcoind.chain.storage.coin_store import network_name
 from pybitcoind.chain.storage.database import Connection, Database
-from pybitcoind.chain.storage.migrations import Schema, open_database
+from pybitcoind.chain.storage.migrations import Schema, get_meta, open_database, put_meta
 
 FILE = "filters/basic.sqlite"
 _SCHEMA = Schema(
@@ -27,6 +27,7 @@ _SCHEMA = Schema(
             id INTEGER PRIMARY KEY, block_hash BLOB NOT NULL UNIQUE, encoded BLOB NOT NULL)""",
     ],
 )
+_AGAIN = "match_again_from"
 _IN_ONE = 500
 """Values in one statement."""
 
@@ -65,6 +66,14 @@ class FilterStore:
             conn.executemany("INSERT INTO hashes VALUES (?, ?, ?, ?)", rows)
 
         await self._db.write(put)
+
+    async def again_from(self) -> int | None:
+        """The height from which on filters were still to be matched again when the node stopped."""
+        height = await self._db.read(lambda conn: get_meta(conn, _AGAIN))
+        return height if isinstance(height, int) and height >= 0 else None
+
+    async def put_again_from(self, height: int | None) -> None:
+        await self._db.write(lambda conn: put_meta(conn, _AGAIN, -1 if height is None else height))
 
     async def filters(self, block_hashes: Sequence[bytes]) -> dict[bytes, bytes]:
         """Of those blocks the filters that are kept, by block hash."""

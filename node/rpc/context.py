@@ -56,6 +56,11 @@ class RpcContext:
     def mempool(self) -> Mempool:
         """RpcError -33 where the node has none."""
         if self.node.mempool is None:
+            if self.node.spv is not None:
+                raise RpcError(
+                    RpcCode.CLIENT_MEMPOOL_DISABLED,
+                    "This node runs as SPV: it has no mempool. Ask a full node.",
+                )
             raise RpcError(RpcCode.CLIENT_MEMPOOL_DISABLED, "Mempool disabled or instance not found")
         return self.node.mempool
 

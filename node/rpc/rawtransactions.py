@@ -200,7 +200,7 @@ async def getrawtransaction(ctx: RpcContext, txid: bytes, verbosity: int, blockh
     headers = ctx.chain.headers
     if where is not None:
         out["in_active_chain"] = headers.in_chain(where)
-    coins = await _spent_coins(ctx, tx, node) if verbosity >= 2 else None
+    coins = await _spent_coins(ctx, tx, node) if verbosity >= 2 and ctx.node.spv is None else None
     out |= tx_json(tx, ctx.params, coins=coins, prevouts=True)
     if node is not None:
         raw = out.pop("hex")
@@ -218,6 +218,8 @@ async def find_transaction(
     ctx: RpcContext, txid: bytes, where: HeaderNode | None = None
 ) -> tuple[Transaction | None, HeaderNode | None]:
     """The transaction and its block: from where alone if given, else from the mempool or the index."""
+    if ctx.node.spv is not None:
+        return await ctx.node.spv.find_transaction(txid, where), where
     if where is not None:
         if not where.have_data:
             raise misc_error("Block not available")
@@ -239,6 +241,8 @@ async def find_transaction(
 def _why_not_found(ctx: RpcContext, where: HeaderNode | None) -> str:
     if where is not None:
         return "No such transaction found in the provided block"
+    if ctx.node.spv is not None:
+        return "This node runs as SPV: it keeps no blocks. Provide a block hash, or ask a full node"
     index = ctx.tx_index
     if index is None:
         return (
@@ -675,6 +679,8 @@ async def find_spent(ctx: RpcContext, tx: Transaction) -> dict[OutPoint, TxOut]:
     """The outputs that tx spends, from the UTXO set and the mempool, as far as they are known."""
     outpoints = [txin.prevout for txin in tx.vin]
     spent: dict[OutPoint, TxOut] = {}
+    if ctx.node.spv is not None:
+        return spent
     for outpoint, coin in (await ctx.chain.get_coins(outpoints)).items():
         if coin is not None:
             spent[outpoint] = coin.txout

@@ -45,6 +45,13 @@ _TX = (
         "Only present when the transaction has 0 confirmations (or negative confirmations, if conflicted).",
         optional=True,
     ),
+    Result(
+        R.BOOL,
+        "unvalidated",
+        "Only present, and true, on an SPV node for an unconfirmed transaction of others: nobody has\n"
+        "checked that it may spend what it spends.",
+        optional=True,
+    ),
     Result(R.STR_HEX, "blockhash", "The block hash containing the transaction.", optional=True),
     Result(R.NUM, "blockheight", "The block height containing the transaction.", optional=True),
     Result(R.NUM, "blockindex", "The index of the transaction in the block that includes it.", optional=True),
@@ -138,6 +145,8 @@ def _tx_fields(wallet: Wallet, wtx: WalletTx) -> dict[str, Json]:
         out["blocktime"] = wtx.state.time
     else:
         out["trusted"] = wallet.trust()(wtx)
+        if not wallet.client.has_blocks and not wallet.ledger.from_me(wtx.tx):
+            out["unvalidated"] = True
     out["txid"] = hash_hex(wtx.txid)
     out["wtxid"] = hash_hex(wtx.tx.wtxid)
     out["walletconflicts"] = sorted(hash_hex(txid) for txid in wallet.ledger.rivals(wtx.tx))
