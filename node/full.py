@@ -123,11 +123,13 @@ class FullNode:
         node.debug_log.info(f"block tree size = {len(node.chain.headers)}")
         node.debug_log.info(f"nBestHeight = {tip.height}")
         self._wallet_side.start()
+        for name, index in node.indexes.items():  # before the import, which waits for who is behind
+            self._subscribers.append(node.spawn(name, index.run()))
         self._import = node.spawn("import", self._import_and_load())
         await self._peer_side.start()
 
     async def _import_and_load(self) -> None:
-        """What goes on after the start: -loadblock, the indexes' catching up, mempool.dat."""
+        """What goes on after the start: -reindex, -loadblock, mempool.dat."""
         node = self.node
         try:
             if node.config.flag("reindex"):
@@ -138,8 +140,6 @@ class FullNode:
                 node.debug_log.info("Stopping after block import")
                 node.request_stop()
                 return
-            for name, index in node.indexes.items():
-                self._subscribers.append(node.spawn(name, index.run()))
             await self._load_mempool()
         except OwnerStopped:
             pass  # the node stops
