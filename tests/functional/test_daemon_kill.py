@@ -24,6 +24,7 @@ from pybitcoind.chain.primitives.hashes import hash_hex
 
 KILLS = 10
 """In each of two runs."""
+INDEXES = ("-txindex", "-blockfilterindex")
 FORK = 195
 """Height of the last common block: 25 blocks full of spends come off, and on again."""
 
@@ -57,22 +58,25 @@ def story(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Story:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(story: Story, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    with running(tmp_path_factory.mktemp("undisturbed"), *story.options) as node:
+def undisturbed(story: Story, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    with running(tmp_path_factory.mktemp("undisturbed"), *INDEXES, *story.options) as node:
         return finish(node, story)
 
 
-def finish(node: Daemon, story: Story) -> tuple[str, str]:
-    """Waits for the tip; both hashes of the UTXO set."""
+def finish(node: Daemon, story: Story) -> tuple[str, ...]:
+    """Waits for the tip; both hashes of the UTXO set, and the filter header, which stands for all filters."""
     node.until("the last tip", lambda: node.call("getbestblockhash") == story.tip)
     digest: dict[str, Any] = node.call("gettxoutsetinfo", "hash_serialized_3")
     assert digest["bestblock"] == story.tip
-    return digest["hash_serialized_3"], node.call("gettxoutsetinfo", "muhash")["muhash"]
+    muhash = node.call("gettxoutsetinfo", "muhash")["muhash"]
+    node.until("the indexes", lambda: all(i["synced"] for i in node.call("getindexinfo").values()))
+    filter_header = node.call("getblockfilter", story.tip)["header"]
+    return digest["hash_serialized_3"], muhash, filter_header
 
 
 @pytest.mark.parametrize("cache", ["-dbcache=4", "-dbcache=450"])
 def test_killed_at_random_instants(
-    story: Story, undisturbed: tuple[str, str], tmp_path: Path, cache: str
+    story: Story, undisturbed: tuple[str, ...], tmp_path: Path, cache: str
 ) -> None:
     """With the small cache coins are written every few blocks, with the large one at the end only."""
     seed = int.from_bytes(os.urandom(4), "big")
@@ -80,10 +84,10 @@ def test_killed_at_random_instants(
     rng = random.Random(seed)
     ways = [_while_it_loads, _while_it_reorganises, _while_it_stops]
     for number in range(KILLS):
-        with Daemon(tmp_path, cache, *story.options) as node:
+        with Daemon(tmp_path, cache, *INDEXES, *story.options) as node:
             ways[number % 3](node, rng, story)
             assert node.stderr == ""
-    with running(tmp_path, cache, *story.options) as node:
+    with running(tmp_path, cache, *INDEXES, *story.options) as node:
         for header in node.call("getchaintips"):
             if header["status"] == "invalid":
                 node.call("reconsiderblock", header["hash"])

@@ -32,7 +32,8 @@ def chain(shared: Path) -> Path:
 def loaded(chain: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory that holds the chain; only for tests that add nothing to it."""
     folder = tmp_path_factory.mktemp("loaded")
-    with running(folder, f"-loadblock={chain}", "-stopatheight=220") as node:
+    options = ("-stopatheight=220", "-txindex", "-blockfilterindex")
+    with running(folder, f"-loadblock={chain}", *options) as node:
         node.process.wait(60)
     return folder
 
