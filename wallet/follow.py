@@ -149,7 +149,7 @@ class Follower:
         try:
             for block_hash in wallet.ledger.blocks():
                 if not client.in_chain(block_hash):
-                    wallet.ledger.disconnect(block_hash)
+                    wallet.ledger.unplace(block_hash)
             while wallet.best is None or wallet.best.hash != client.tip.hash:
                 await self._catch_up_some()
         finally:

@@ -41,15 +41,11 @@ class Conflicted:
 class Inactive:
     """Neither in a block nor in the mempool. abandoned: its inputs may be spent again.
 
-    orphaned: abandoned because it is, or spends from, a coinbase whose block left the best chain; should the
-    block come back, it is no longer abandoned. What the user abandoned stays so.
+    By the user; or because it spends from a coinbase whose block left the best chain, which it stays even if
+    the block comes back (as in Core).
     """
 
     abandoned: bool = False
-    orphaned: bool = False
-
-
-ORPHANED = Inactive(abandoned=True, orphaned=True)
 
 
 TxState = Confirmed | InMempool | Conflicted | Inactive
@@ -153,27 +149,14 @@ class Ledger:
             if tx.has_witness and not wtx.tx.has_witness:
                 wtx.tx = tx
                 self.changed[wtx.txid] = wtx
-            self._change(wtx, state)
+            self.set_state(wtx, state)
         if tx.is_coinbase and wtx.inactive:
             self._orphan(wtx)
         return wtx
 
-    def _change(self, wtx: WalletTx, state: TxState) -> None:
-        back = wtx.tx.is_coinbase and wtx.state == ORPHANED and isinstance(state, Confirmed)
-        self.set_state(wtx, state)
-        if back:
-            self._cascade(
-                wtx, lambda each: self.set_state(each, Inactive()) if each.state == ORPHANED else None
-            )
-
     def _orphan(self, coinbase: WalletTx) -> None:
         """A coinbase out of its block cannot be mined again, nor can what spends from it."""
-
-        def update(each: WalletTx) -> None:
-            if not each.abandoned:
-                self.set_state(each, ORPHANED)
-
-        self._cascade(coinbase, update)
+        self._cascade(coinbase, lambda each: self.set_state(each, Inactive(abandoned=True)))
 
     def _index(self, wtx: WalletTx) -> None:
         if not wtx.tx.is_coinbase:
@@ -264,6 +247,11 @@ class Ledger:
                 self._orphan(wtx)
             elif isinstance(wtx.state, (Confirmed, Conflicted)) and wtx.state.block_hash == block_hash:
                 self.set_state(wtx, Inactive())
+
+    def unplace(self, block_hash: bytes) -> None:
+        """After a restart: the block is not on the best chain now, and may be again once all is loaded."""
+        for txid in list(self._by_block.get(block_hash, ())):
+            self.set_state(self.txs[txid], Inactive())
 
     def blocks(self) -> list[bytes]:
         """The blocks that transactions are confirmed or conflicted by."""

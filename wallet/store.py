@@ -20,7 +20,7 @@ from pybitcoind.chain.storage.database import Connection, Database
 from pybitcoind.chain.storage.migrations import Schema, get_meta, open_database, put_meta
 
 from .hd import ExtKey, KeyStore
-from .ledger import ORPHANED, Confirmed, Conflicted, Inactive, TxState, WalletTx
+from .ledger import Confirmed, Conflicted, Inactive, TxState, WalletTx
 from .scripts import DerivedScript, WalletDescriptor
 
 FILE = "wallet.sqlite"
@@ -229,7 +229,7 @@ def _tx_row(wtx: WalletTx) -> tuple[Any, ...]:
     elif isinstance(state, Conflicted):
         place = ("conflicted", state.block_hash, state.height, None, None)
     elif isinstance(state, Inactive) and state.abandoned:
-        place = ("orphaned" if state.orphaned else "abandoned", None, None, None, None)
+        place = ("abandoned", None, None, None, None)
     return (
         wtx.txid,
         wtx.tx.raw,
@@ -247,4 +247,4 @@ def _state_of(kind: str, block: bytes, height: int, position: int, block_time: i
         return Confirmed(block, height, position, block_time)
     if kind == "conflicted":
         return Conflicted(block, height)
-    return ORPHANED if kind == "orphaned" else Inactive(abandoned=kind == "abandoned")
+    return Inactive(abandoned=kind == "abandoned")

@@ -217,7 +217,6 @@ class Wallet:
                 "Error: Keypool ran out, please call keypoolrefill first", WalletFault.KEYPOOL_RAN_OUT
             )
         entry.next_index += 1
-        self.top_up_now(entry)
         self.touch(entry)
         return entry.descriptor.expand(index).scripts[0], index
 
