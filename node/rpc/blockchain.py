@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from pybitcoind.chain.consensus.errors import BlockInvalid
 from pybitcoind.chain.header_tree import HeaderNode, fork_point
+from pybitcoind.chain.intake import MIN_BLOCKS_TO_KEEP
 from pybitcoind.chain.primitives.hashes import hash_hex
 from pybitcoind.chain.verify_chain import VerifyResult
 
 from .amounts import Json, Real
-from .arguments import BOOL, HASH, INT, STR, VERBOSITY, hash_called
+from .arguments import BOOL, HASH, INT, REAL, STR, VERBOSITY, hash_called, parse_int
 from .context import RpcContext
 from .documents import RPC_WAIT_NOTE, elided, prevout, transaction_fields
 from .errors import RpcCode, RpcError, invalid_parameter, misc_error
@@ -392,11 +394,17 @@ async def getblockchaininfo(ctx: RpcContext) -> Json:
         "initialblockdownload": chain.is_ibd,
         "chainwork": f"{tip.chainwork:064x}",
         "size_on_disk": chain.index.blocks.disk_size(),
-        "pruned": False,
+        "pruned": chain.pruning,
     }
+    if chain.pruning:
+        target = chain.options.prune_target or 0
+        out["pruneheight"] = chain.first_stored_block().height
+        out["automatic_pruning"] = target > 0
+        if target:
+            out["prune_target_size"] = target
     if ctx.params.name == "signet":
         out["signet_challenge"] = ctx.params.signet_challenge.hex()
-    out["warnings"] = ctx.node.warnings()
+    out["warnings"] = ctx.warnings()
     return out
 
 
@@ -551,6 +559,55 @@ async def preciousblock(ctx: RpcContext, blockhash: bytes) -> Json:
 )
 async def verifychain(ctx: RpcContext, checklevel: int, nblocks: int) -> Json:
     return await ctx.chain.verify_chain(checklevel, nblocks) is VerifyResult.SUCCESS
+
+
+TIMESTAMP_WINDOW = 2 * 60 * 60
+"""Seconds by which a block's time may be before that of the block below it."""
+LEAST_TIMESTAMP = 1_000_000_000
+"""A greater number is no height."""
+
+
+@method(
+    "blockchain",
+    "Attempts to delete block and undo data up to a specified height or timestamp, if eligible for pruning.\n"
+    "Requires `-prune` to be enabled at startup. While pruned data may be re-fetched in some cases (e.g., "
+    "via `getblockfrompeer`), local deletion is irreversible.\n",
+    args=(
+        Arg(
+            "height",
+            REAL,
+            "The block height to prune up to. May be set to a discrete height, or to a UNIX epoch time\n"
+            "                  to prune blocks whose block time is at least 2 hours older than the provided "
+            "timestamp.",
+        ),
+    ),
+    result=Result(R.NUM, "", "Height of the last block pruned"),
+    examples=cli("pruneblockchain", "1000") + curl("pruneblockchain", "1000"),
+    needs_chain=True,
+)
+async def pruneblockchain(ctx: RpcContext, height: Json) -> Json:
+    chain = ctx.chain
+    if not chain.pruning:
+        raise misc_error("Cannot prune blocks because node is not in prune mode.")
+    height = parse_int(height, -(2**31), 2**31 - 1)
+    if height < 0:
+        raise invalid_parameter("Negative block height.")
+    if height > LEAST_TIMESTAMP:
+        nodes = chain.headers.chain
+        height = bisect_left(nodes, height - TIMESTAMP_WINDOW, key=lambda node: node.time_max)
+        if height == len(nodes):
+            raise invalid_parameter("Could not find block with at least the specified timestamp.")
+    if chain.tip.height < ctx.params.prune_after_height:
+        raise misc_error("Blockchain is too short for pruning.")
+    if height > chain.tip.height:
+        raise invalid_parameter("Blockchain is shorter than the attempted prune height.")
+    if height > chain.tip.height - MIN_BLOCKS_TO_KEEP:
+        ctx.ports.log.debug(
+            "rpc",
+            "Attempt to prune blocks close to the tip.  Retaining the minimum number of blocks.",
+        )
+        height = chain.tip.height - MIN_BLOCKS_TO_KEEP
+    return await chain.prune(height)
 
 
 # Waiting

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .amounts import Json
 from .errors import RpcCode, RpcError, misc_error
 
 if TYPE_CHECKING:
@@ -86,6 +87,13 @@ class RpcContext:
     def deprecated_enabled(self, name: str) -> bool:
         """-deprecatedrpc=name is set."""
         return name in self.node.config.values("deprecatedrpc")
+
+    def warnings(self) -> Json:
+        """What the node warns of; with -deprecatedrpc=warnings the last one as text."""
+        warnings = self.node.warnings()
+        if self.deprecated_enabled("warnings"):
+            return warnings[-1] if warnings else ""
+        return list(warnings)
 
     def only_regtest(self, message: str) -> None:
         """RpcError -1 with message on networks without mock time."""

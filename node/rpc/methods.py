@@ -20,6 +20,7 @@ NAMES = (
     "network",
     "addresses",
     "chain_facts",
+    "block_stats",
 )
 WALLET_NAMES = (
     "wallet",

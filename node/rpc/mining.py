@@ -163,7 +163,7 @@ async def getmininginfo(ctx: RpcContext) -> Json:
     }
     if ctx.params.name == "signet":
         out["signet_challenge"] = ctx.params.signet_challenge.hex()
-    out["warnings"] = ctx.node.warnings()
+    out["warnings"] = ctx.warnings()
     return out
 
 

@@ -624,7 +624,7 @@ async def getnetworkinfo(ctx: RpcContext) -> Json:
         {"address": address.host, "port": address.port, "score": LOCAL_MANUAL}
         for address in sorted(peers.addresses.local)
     ]
-    out["warnings"] = ctx.node.warnings()
+    out["warnings"] = ctx.warnings()
     return out
 
 
