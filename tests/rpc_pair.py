@@ -33,6 +33,7 @@ DIFFERENT = {
         "networks": "Core finds its own i2p and onion options",
     },
     "getnettotals": {"timemillis": "the real time"},
+    "getchainstates": {"chainstates": "other caches"},
     "getmempoolinfo": {"usage": "memory is used otherwise"},
     "gettxoutsetinfo": {"disk_size": "coins are in SQLite"},
     "getrpcinfo": {"active_commands": "microseconds", "logpath": "two directories"},

@@ -95,6 +95,8 @@ def valid_arguments(block_hash: str, txid: str, raw: str) -> dict[str, list[Any]
         "verifychain": [0, 1],
         "getdeploymentinfo": [block_hash],
         "getchaintxstats": [5, block_hash],
+        "getblockstats": [block_hash, ["minfee"]],
+        "pruneblockchain": [5],
         "waitfornewblock": [1, None],
         "waitforblock": [block_hash, 1],
         "waitforblockheight": [1, 1],

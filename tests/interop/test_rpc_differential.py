@@ -352,6 +352,12 @@ def test_confirmation_and_reorganisation(pair: Pair, story: Story) -> None:
     pair.same("scantxoutset", "start", [f"addr({ADDRESS})", "raw(51)"])
     pair.same("scantxoutset", "start", [{"desc": OWN, "range": 3}])
     story.look_at_mempool()
+    for block in (0, 1, 17, *mined, story.hashes[3], -1, 5000, "x", NOBODY):
+        pair.same("getblockstats", block)
+    pair.same("getblockstats", mined[0], ["minfee", "avgfeerate", "feerate_percentiles", "minfee"])
+    pair.same("getblockstats", mined[0], ["minfee", "bogus"])
+    pair.same("getchainstates")
+    pair.same("pruneblockchain", 1)
     pair.same("invalidateblock", mined[0])
     story.look_at_chain()
     story.look_at_mempool()
