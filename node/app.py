@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pybitcoind.chain.params import ChainParams
-from pybitcoind.chain.ports import Ports
+from pybitcoind.chain.ports import Network, Ports
 from pybitcoind.chain.storage.database import StorageError
 
 from .config import Config, ConfigError, RebuildNeeded
@@ -88,11 +88,19 @@ class Node:
         self.net_dir = config.net_dir
         self.role = config.text("role", "full")
         self.workers = ThreadWorkers(worker_threads(config.number("par")))
-        self.network = TcpNetwork()
+        random = SystemRandom()
+        self.tcp = TcpNetwork()
+        self.proxies: Proxies | None = None
+        network: Network = self.tcp
+        if config.values("proxy") or config.text("onion"):
+            from .socks5 import Proxies, ProxyNetwork
+
+            self.proxies = Proxies.of(config)
+            network = ProxyNetwork(self.tcp, self.proxies, random)
         self.ports = Ports(
             clock=clock,
-            random=SystemRandom(),
-            network=self.network,
+            random=random,
+            network=network,
             workers=self.workers,
             storage=PlacedStorage(self.net_dir, config.blocks_root),
             log=log,

@@ -134,9 +134,8 @@ def _check_listening(config: Config) -> None:
 
 def _check_privacy(config: Config) -> None:
     """What we cannot do yet and would betray its user if it were left out silently."""
-    for name in ("proxy", "onion", "i2psam"):
-        if any(text not in ("", "0") for text in config.values(name)):
-            raise ConfigError(f"-{name} is not supported yet: connections would be made without it.")
+    if config.text("i2psam") not in ("", "0"):
+        raise ConfigError("-i2psam is not supported yet.")
     for net in config.values("onlynet"):
         if net.lower() not in ("ipv4", "ipv6"):
             raise ConfigError(f"-onlynet={net} is not supported yet.")

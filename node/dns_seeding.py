@@ -9,6 +9,7 @@ from typing import Protocol
 
 from pybitcoind.chain.params import ChainParams
 from pybitcoind.chain.ports import Ports
+from pybitcoind.p2p.handshake import ConnectionType
 from pybitcoind.p2p.messages import NetAddress, PeerAddress, ServiceFlags
 from pybitcoind.p2p.peer_manager import PeerManager
 
@@ -31,7 +32,6 @@ async def seed_from_dns(
     """Asks the network's seeds, unless enough outbound peers are there. forced: in any case."""
     log, clock, book = ports.log, ports.clock, peers.book
     assert book is not None
-    seeds = [seed for seed in params.dns_seeds if not seed.endswith(".invalid.")]  # regtest's is none
     if len(book) and not forced:
         log.info(f"Waiting {PATIENCE:.0f} seconds before querying DNS seeds.")
         await clock.sleep(PATIENCE)
@@ -39,7 +39,7 @@ async def seed_from_dns(
             log.info("P2P peers available. Skipped DNS seeding.")
             return
     found = 0
-    for seed in ports.random.shuffled(seeds):
+    for seed in ports.random.shuffled(_seeds(params)):
         log.info(f"Loading addresses from DNS seed {seed}")
         try:
             async with clock.timeout(LOOKUP_TIMEOUT):
@@ -51,6 +51,18 @@ async def seed_from_dns(
             book.add([row], row.address, clock.time())
         found += len(rows)
     log.info(f"{found} addresses found from DNS seeds")
+
+
+async def ask_seeds_themselves(peers: PeerManager, params: ChainParams, ports: Ports) -> None:
+    """Behind a proxy: connects to the seeds by their names and asks these nodes for addresses."""
+    for seed in ports.random.shuffled(_seeds(params)):
+        await peers.connect(f"{seed}:{params.port}", ConnectionType.ADDR_FETCH)
+    ports.log.info("0 addresses found from DNS seeds")
+
+
+def _seeds(params: ChainParams) -> list[str]:
+    """Without regtest's, which is none."""
+    return [seed for seed in params.dns_seeds if not seed.endswith(".invalid.")]
 
 
 def _row(host: str, port: int, now: int, spread: int) -> PeerAddress:

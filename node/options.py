@@ -109,14 +109,15 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
         ("listen", "", "Accept connections from outside (default: 1 if no -proxy, -connect)"),
         ("maxconnections", "<n>", "Maintain at most <n> automatic connections (default: 125)"),
         ("networkactive", "", "Enable all network activity (default: 1)"),
-        ("onion", "<ip:port|path>", "Proxy for Tor; not supported yet, refused"),
+        ("onion", "<ip:port|path>", "SOCKS5 proxy for Tor's onion services; 0: none (default: -proxy)"),
         ("i2psam", "<ip:port>", "I2P router; not supported yet, refused"),
         ("onlynet", "<net>", "Connect to this network only; refused unless it is ipv4 or ipv6"),
-        ("proxy", "<ip>[:<port>]", "Connect through this SOCKS5 proxy; not supported yet, refused"),
+        ("proxy", "<ip>[:<port>][=<network>]", "Connect through this SOCKS5 proxy"),
         ("peerblockfilters", "", "Serve compact block filters to peers, BIP 157 (default: 0)"),
         ("peerbloomfilters", "", "Serve blocks and transactions with bloom filters (default: 0)"),
         ("peertimeout", "<n>", "Seconds before a silent peer may be dropped (default: 60)"),
         ("port", "<port>", "Listen on this port (0: a free one)"),
+        ("proxyrandomize", "", "Credentials of its own for each connection by proxy (default: 1)"),
         ("seednode", "<ip>", "Connect once to this node to learn addresses"),
         ("whitebind", "<[permissions@]addr>", "Listen here, with permissions for who comes"),
         ("whitelist", "<[permissions@]network>", "Permissions for peers from this network"),
@@ -258,7 +259,7 @@ NO_EFFECT_YET: dict[Category, str] = {
     "dbbatchsize "
     "persistmempoolv1 txospenderindex",
     Category.CONNECTION: "asmap=<file> cjdnsreachable discover dns fixedseeds i2pacceptincoming listenonion "
-    "maxreceivebuffer=<n> maxsendbuffer=<n> maxuploadtarget=<n> natpmp proxyrandomize "
+    "maxreceivebuffer=<n> maxsendbuffer=<n> maxuploadtarget=<n> natpmp "
     "torcontrol=<ip>:<port> torpassword=<pass> txreconciliation v2transport",
     Category.WALLET: "maxapsfee=<n> signer=<cmd> walletnotify=<cmd>",
     Category.WALLET_DEBUG: "unsafesqlitesync walletcrosschain",

@@ -13,7 +13,7 @@ from pybitcoind.p2p.context import Bind, FilterIndex
 from pybitcoind.p2p.peer_manager import PeerManager
 
 from .config import ConfigError
-from .dns_seeding import seed_from_dns
+from .dns_seeding import ask_seeds_themselves, seed_from_dns
 from .peer_options import p2p_options
 
 if TYPE_CHECKING:
@@ -69,7 +69,10 @@ class PeerSide:
     async def _seed(self, peers: PeerManager) -> None:
         node = self._node
         forced = node.config.flag("forcednsseed")
-        await seed_from_dns(peers, node.params, node.ports, node.network, forced=forced)
+        if node.proxies is not None and node.proxies.names is not None:
+            await ask_seeds_themselves(peers, node.params, node.ports)  # DNS would tell who we are
+        else:
+            await seed_from_dns(peers, node.params, node.ports, node.tcp, forced=forced)
 
     async def _listen(self, peers: PeerManager) -> None:
         """Like PeerManager.listen, but with -port=0 the second address takes the port of the first."""

@@ -635,15 +635,17 @@ def _median_offset(peers: PeerManager) -> int:
 
 
 def _network_json(ctx: RpcContext, name: str) -> dict[str, Json]:
-    """Only IP can be reached: there are no proxies."""
-    only = ctx.node.config.values("onlynet")
-    reachable = name in ("ipv4", "ipv6") and (not only or name in only)
+    """IP can be reached, and Tor's onion services where there is a proxy for them."""
+    only, proxies = ctx.node.config.values("onlynet"), ctx.node.proxies
+    proxy = proxies.text(name) if proxies else ""
+    reachable = name in ("ipv4", "ipv6") or (name == "onion" and bool(proxy))
+    reachable = reachable and (not only or name in only)
     return {
         "name": name,
         "limited": not reachable,
         "reachable": reachable,
-        "proxy": "",
-        "proxy_randomize_credentials": False,
+        "proxy": proxy,
+        "proxy_randomize_credentials": bool(proxies and proxy and proxies.randomize),
     }
 
 

@@ -49,7 +49,7 @@ def made(tmp_path: Path, *arguments: str, network: str = "regtest") -> Config:
             "-blockreservedweight=1",
             "Specified -blockreservedweight (1) is lower than minimum safety value of (2000)",
         ),
-        ("-proxy=127.0.0.1:9050", "-proxy is not supported yet: connections would be made without it."),
+        ("-i2psam=127.0.0.1:7656", "-i2psam is not supported yet."),
         ("-blocksdir=/does/not/exist", 'Specified blocks directory "/does/not/exist" does not exist.'),
     ],
 )
