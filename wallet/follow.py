@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,8 +54,8 @@ class Follower:
 
     def __init__(self, wallet: Wallet) -> None:
         self.wallet = wallet
-        self.synced = False
-        """It has reached the tip once since it was loaded."""
+        self.synced = asyncio.Event()
+        """Set once it reached the tip after it was loaded, or cannot."""
         self.failed: str | None = None
         """Why it cannot catch up."""
         self.scan: Scan | None = None
@@ -141,10 +142,20 @@ class Follower:
     async def catch_up(self) -> None:
         """From the last block processed to the tip; then the mempool, and our own transactions into it.
 
+        After a crash the tip may have to be reached again: own transactions wait for that, balances do not.
         BlocksMissing if a block on the way cannot be had.
         """
+        try:
+            await self._reach_tip()
+        finally:
+            self.synced.set()
+        await self.wallet.client.settled()
+        self.take_mempool()
+        await self._save()
+        await self.resubmit()
+
+    async def _reach_tip(self) -> None:
         wallet, client = self.wallet, self.wallet.client
-        await client.settled()
         self._catching_up = True
         try:
             for block_hash in wallet.ledger.blocks():
@@ -156,8 +167,6 @@ class Follower:
             self._catching_up = False
         self.take_mempool()
         await self._save()
-        self.synced = True
-        await self.resubmit()
 
     async def _catch_up_some(self) -> None:
         wallet, client = self.wallet, self.wallet.client

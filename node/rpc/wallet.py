@@ -254,7 +254,7 @@ async def listwalletdir(ctx: RpcContext) -> Json:
     examples=cli("getwalletinfo") + curl("getwalletinfo"),
 )
 async def getwalletinfo(ctx: RpcContext) -> Json:
-    wallet = await wallet_of(ctx)
+    wallet = await wallet_of(ctx, wait=False)
     scan = follower_of(ctx, wallet).scan
     scanning: Json = False
     if scan is not None:

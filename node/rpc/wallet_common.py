@@ -50,8 +50,11 @@ def manager(ctx: RpcContext) -> WalletManager:
     return ctx.node.wallets
 
 
-async def wallet_of(ctx: RpcContext) -> Wallet:
-    """The wallet that the call is for, up to date with every event until now. RpcError -18, -19."""
+async def wallet_of(ctx: RpcContext, *, wait: bool = True) -> Wallet:
+    """The wallet that the call is for, up to date with every event until now. RpcError -18, -19.
+
+    wait: until a wallet that was loaded has reached the tip, where that needs no peer.
+    """
     wallets = manager(ctx).wallets
     if ctx.wallet_name is not None:
         wallet = wallets.get(ctx.wallet_name)
@@ -71,6 +74,8 @@ async def wallet_of(ctx: RpcContext) -> Wallet:
             "Multiple wallets are loaded. Please select which wallet to use by requesting the RPC through "
             "the /wallet/<walletname> URI path.",
         )
+    if wait and wallet.client.has_blocks:
+        await follower_of(ctx, wallet).synced.wait()
     await ctx.node.events.drained()
     return wallet
 

@@ -314,7 +314,7 @@ async def rescanblockchain(ctx: RpcContext, start_height: int, stop_height: int 
     examples=cli("abortrescan") + curl("abortrescan"),
 )
 async def abortrescan(ctx: RpcContext) -> Json:
-    scan = follower_of(ctx, await wallet_of(ctx)).scan
+    scan = follower_of(ctx, await wallet_of(ctx, wait=False)).scan
     if scan is None or scan.aborted:
         return False
     scan.aborted = True

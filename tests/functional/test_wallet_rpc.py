@@ -56,7 +56,7 @@ def test_a_payment_from_wallet_to_wallet(tmp_path: Path) -> None:
     with running(tmp_path, *OPTIONS) as node:  # both are loaded again, as settings.json says
         assert node.call("listwallets") == ["alice", "sub/bob"]
         for name, before in zip(("alice", "sub/bob"), balances, strict=True):
-            node.until("the wallet to catch up", lambda: node.call("getbalances", wallet=name) == before)  # noqa: B023
+            assert node.call("getbalances", wallet=name) == before
         node.call("unloadwallet", "sub/bob", load_on_startup=False)
         assert node.call("getwalletinfo")["walletname"] == "alice"
 
