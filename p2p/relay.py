@@ -208,7 +208,8 @@ class TxRelay:
     async def _try(self, peer_id: int, tx: Transaction, *, first_time: bool) -> Package | None:
         """Offers tx to the mempool and draws the consequences; perhaps a package to try instead."""
         try:
-            await self.context.chain.accept_transaction(tx)
+            with self.download.in_hand(tx):
+                await self.context.chain.accept_transaction(tx)
         except TxInvalid as error:
             return self._refused(peer_id, tx, error, first_time=first_time)
         self._taken(peer_id, tx)
@@ -237,6 +238,14 @@ class TxRelay:
             f"{hash_hex(tx.txid)} (wtxid={hash_hex(tx.wtxid)}) from peer={peer_id} was not accepted: {error}",
         )
         result = self.download.rejected(tx, error.fault, peer_id, context.now(), first_time=first_time)
+        if tx.wtxid in self.download.orphanage and first_time:
+            self.context.log.debug(
+                "txpackages",
+                f"stored orphan tx {hash_hex(tx.txid)} (wtxid={hash_hex(tx.wtxid)}), weight: {tx.weight}",
+            )
+        if result.hopeless:
+            names = f"{hash_hex(tx.txid)} (wtxid={hash_hex(tx.wtxid)})"
+            context.log.debug("mempool", f"not keeping orphan with rejected parents {names}")
         if (peer := context.peers.get(peer_id)) is not None:
             for txid in result.parents:
                 self._add_known(peer, txid)
@@ -250,7 +259,8 @@ class TxRelay:
             f"txid={hash_hex(tx.txid)} (wtxid={hash_hex(tx.wtxid)}, peer={package.sender})"
             for tx in (package.parent, package.child)
         )
-        answer = await context.chain.accept_package([package.parent, package.child])
+        with self.download.in_hand(package.parent, package.child):
+            answer = await context.chain.accept_package([package.parent, package.child])
         verdict = "package accepted" if answer.fault is None else "package rejected"
         context.log.debug("txpackages", f"package evaluation for parent, child: {names}: {verdict}")
         if answer.fault is not None:
@@ -279,7 +289,8 @@ class TxRelay:
     async def _try_orphan(self, peer_id: int, tx: Transaction) -> None:
         names = f"{hash_hex(tx.txid)} (wtxid={hash_hex(tx.wtxid)})"
         try:
-            await self.context.chain.accept_transaction(tx)
+            with self.download.in_hand(tx):
+                await self.context.chain.accept_transaction(tx)
         except TxInvalid as error:
             if error.fault is not TxFault.MISSING_INPUTS:
                 self.context.log.debug(
@@ -504,8 +515,13 @@ class TxRelay:
         for tx in block.vtx:
             recent[tx.txid] = recent[tx.wtxid] = tx
         self._recent_block = recent
-        if not ibd:
-            self.download.block_connected(block)
+        if ibd:
+            return
+        erased = self.download.block_connected(block)
+        if erased:
+            self.context.log.debug(
+                "txpackages", f"Erased {erased} orphan transaction(s) included or conflicted by block"
+            )
 
     def block_disconnected(self) -> None:
         self.download.block_disconnected()

@@ -78,6 +78,8 @@ class BlockSync:
         self.last_tip_update = 0.0
         self.on_learned: Callable[[], None] = lambda: None
         """Called when a peer showed what chain it has."""
+        self._accepting = 0
+        """headers messages that wait for the owner."""
         self._sources: dict[bytes, int] = {}
         """Who sent a block whose verdict is still out."""
         self._wanted: dict[bytes, list[tuple[int, asyncio.Future[Block | None]]]] = {}
@@ -156,8 +158,11 @@ class BlockSync:
         trusted = checked is not None or self._on_best_chain(known) or peer.has(Permission.NOBAN)
         if not trusted and self._low_work(peer, start, headers, full):
             return None
+        self._accepting += 1  # what these headers announce is asked of this peer, not of who is quicker
         try:
             last = await context.chain.accept_headers(headers, min_pow_checked=True)
+            if last is not None and not peer.disconnecting:
+                self._accepted(peer, last, new=known is None, full=full, in_low_work=in_low_work)
         except BlockInvalid as error:
             if not peer.inbound and error.fault is BlockFault.CACHED_INVALID:
                 context.log.warning(
@@ -165,17 +170,19 @@ class BlockSync:
                     "consider database corruption (that -reindex may fix) or a potential consensus "
                     "incompatibility."
                 )
-            return self.punish(peer, error, "invalid header received")
-        if peer.disconnecting or last is None:
-            return None
-        if known is None:
+            self.punish(peer, error, "invalid header received")
+        finally:
+            self._accepting -= 1
+            context.wake()
+        return None
+
+    def _accepted(self, peer: Peer, last: HeaderNode, *, new: bool, full: bool, in_low_work: bool) -> None:
+        if new:
             self._log_new_header(peer, last)
         if full and not in_low_work and self._ask_after(peer, last):
             peer.debug(f"more getheaders ({last.height}) to end to")
-        self._learned(peer, last, new=known is None, full=full)
+        self._learned(peer, last, new=new, full=full)
         self._direct_fetch(peer, last)
-        context.wake()
-        return None
 
     def _continue_low_work(
         self, peer: Peer, headers: Sequence[BlockHeader], full: bool
@@ -574,7 +581,11 @@ class BlockSync:
 
     def _request_blocks(self, peer: Peer, now: float) -> None:
         ibd = self.context.is_ibd
-        if not peer.serves_blocks or (ibd and (peer.limited or not self._may_sync_from(peer))):
+        if (
+            self._accepting
+            or not peer.serves_blocks
+            or (ibd and (peer.limited or not self._may_sync_from(peer)))
+        ):
             return
         if len(peer.blocks.in_flight) >= MAX_BLOCKS_IN_TRANSIT_PER_PEER:
             return

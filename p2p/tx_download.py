@@ -5,7 +5,8 @@ Ties TxRequestTracker and Orphanage together, without sockets (Bitcoin Core 31.9
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -60,9 +61,11 @@ class Package:
 
 @dataclass(slots=True)
 class Rejection:
-    """What follows from a refused transaction. parents: txids the sender must know, as it has the child."""
+    """What follows from a refused transaction. parents: txids the sender must know, as it has the child.
+    hopeless: an orphan that is not kept, because parents of it were refused."""
 
     parents: list[bytes] = field(default_factory=list)
+    hopeless: bool = False
     package: Package | None = None
 
 
@@ -79,6 +82,8 @@ class TxDownload:
         self._rejects = RollingFilter(120_000, 0.000_001, random.bytes(16))
         self._reconsiderable = RollingFilter(120_000, 0.000_001, random.bytes(16))
         """Refused for their feerate alone: not asked for again alone, but tried in a package."""
+        self._in_hand: dict[bytes, None] = {}
+        """Txids and wtxids of transactions that are being judged: neither asked for nor tried meanwhile."""
         self._confirmed = RollingFilter(48_000, 0.000_001, random.bytes(16))
 
     # Chain and peers
@@ -88,14 +93,16 @@ class TxDownload:
         self._rejects.reset()
         self._reconsiderable.reset()
 
-    def block_connected(self, block: Block) -> None:
-        self.orphanage.erase_for_block(block)
+    def block_connected(self, block: Block) -> int:
+        """Forgets what the block confirms or conflicts with; how many orphans that is."""
+        erased = self.orphanage.erase_for_block(block)
         for tx in block.vtx:
             self._confirmed.insert(tx.txid)
             self.requests.forget(tx.txid)
             if tx.has_witness:
                 self._confirmed.insert(tx.wtxid)
                 self.requests.forget(tx.wtxid)
+        return erased
 
     def block_disconnected(self) -> None:
         """Confirmed ones may be unconfirmed again, and relayed."""
@@ -148,6 +155,8 @@ class TxDownload:
         requests: list[GenTxid] = []
         candidates, expired = self.requests.requestable(peer, now)
         for gtxid in candidates:
+            if gtxid.hash in self._in_hand:
+                continue
             if self.already_have(gtxid, include_reconsiderable=False):
                 self.requests.forget(gtxid.hash)
             else:
@@ -166,11 +175,24 @@ class TxDownload:
         self.requests.received_response(peer, tx.txid)
         if tx.has_witness:
             self.requests.received_response(peer, tx.wtxid)
-        if self.already_have(GenTxid(tx.wtxid, True), include_reconsiderable=False):
+        if tx.wtxid in self._in_hand or self.already_have(
+            GenTxid(tx.wtxid, True), include_reconsiderable=False
+        ):
             return False, None
         if tx.wtxid in self._reconsiderable:
             return False, self._find_package(tx, peer)
         return True, None
+
+    @contextmanager
+    def in_hand(self, *txs: Transaction) -> Iterator[None]:
+        """While the mempool judges them."""
+        hashes = [tx_hash for tx in txs for tx_hash in (tx.txid, tx.wtxid)]
+        self._in_hand.update(dict.fromkeys(hashes))
+        try:
+            yield
+        finally:
+            for tx_hash in hashes:
+                self._in_hand.pop(tx_hash, None)
 
     def accepted(self, tx: Transaction) -> None:
         """It is in the mempool; orphans that spend it get their turn."""
@@ -186,7 +208,8 @@ class TxDownload:
         result = Rejection()
         if fault is TxFault.MISSING_INPUTS:
             if first_time and tx.wtxid not in self._rejects:
-                result.parents = self._keep_orphan(tx, peer, now)
+                parents = self._keep_orphan(tx, peer, now)
+                result.parents, result.hopeless = parents or [], parents is None
             return result
         if fault is not TxFault.WITNESS_STRIPPED:  # a stripped one says nothing of the wtxid's validity
             if fault is TxFault.RECONSIDERABLE:
@@ -240,8 +263,8 @@ class TxDownload:
             self.requests.received_inv(peer, GenTxid(txid, False), preferred=info.preferred, when=when)
         return True
 
-    def _keep_orphan(self, tx: Transaction, peer: int, now: float) -> list[bytes]:
-        """Stores an orphan and has its missing parents asked for; their txids. [] for a hopeless one."""
+    def _keep_orphan(self, tx: Transaction, peer: int, now: float) -> list[bytes] | None:
+        """Stores an orphan and has its missing parents asked for; their txids. None for a hopeless one."""
         parents = unique_parents(tx)
         reconsiderable = 0
         for txid in parents:
@@ -251,7 +274,7 @@ class TxDownload:
                 for tx_hash in (tx.txid, tx.wtxid):
                     self._rejects.insert(tx_hash)
                     self.requests.forget(tx_hash)
-                return []
+                return None
         parents = self._missing(parents)
         candidates = {peer: None}
         for tx_hash in dict.fromkeys((tx.txid, tx.wtxid)):
