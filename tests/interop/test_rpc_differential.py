@@ -128,7 +128,7 @@ class Story:
 
 @pytest.fixture(scope="module")
 def pair(bitcoind: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    both = Pair(bitcoind, tmp_path_factory.mktemp("pair"), "-txindex", "-blockfilterindex")
+    both = Pair(bitcoind, tmp_path_factory.mktemp("pair"), "-txindex", "-blockfilterindex", "-rpcdoccheck")
     yield both
     both.close()
 
