@@ -101,11 +101,8 @@ async def wallet_world(
         await wallets.open()
         tasks: list[asyncio.Task[None]] = []
 
-        def spawn(name: str, work: Coroutine[Any, Any, object]) -> asyncio.Task[None]:
-            async def run() -> None:
-                await work
-
-            tasks.append(asyncio.create_task(run(), name=name))
+        def spawn(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+            tasks.append(asyncio.create_task(work, name=name))
             return tasks[-1]
 
         following = wallets.run(spawn)

@@ -76,12 +76,20 @@ class Changes:
     descriptors: Sequence[WalletDescriptor] = ()
     scripts: Sequence[tuple[int, DerivedScript]] = ()
     addresses: dict[str, AddressEntry] = field(default_factory=dict)
+    unlocked: Sequence[OutPoint] = ()
     locator: Sequence[bytes] | None = None
     flags: Sequence[str] | None = None
     keys: KeyStore | None = None
 
     def __bool__(self) -> bool:
-        parts = (self.transactions, self.descriptors, self.scripts, self.addresses, self.keys)
+        parts = (
+            self.transactions,
+            self.descriptors,
+            self.scripts,
+            self.addresses,
+            self.unlocked,
+            self.keys,
+        )
         return any(parts) or self.locator is not None or self.flags is not None
 
 
@@ -184,6 +192,7 @@ def _write(
         "INSERT OR REPLACE INTO addresses VALUES (?, ?, ?)",
         [(address, entry.label, entry.purpose) for address, entry in changes.addresses.items()],
     )
+    conn.executemany("DELETE FROM locked_coins WHERE txid=? AND vout=?", changes.unlocked)
     if changes.locator is not None:
         put_meta(conn, "locator", b"".join(changes.locator))
     if changes.flags is not None:

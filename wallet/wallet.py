@@ -79,6 +79,7 @@ class Wallet:
         self._dirty_descriptors: dict[int, WalletDescriptor] = {}
         self._dirty_scripts: list[tuple[int, tuple[bytes, int]]] = []
         self._dirty_addresses: dict[str, AddressEntry] = {}
+        self._unlocked: list[OutPoint] = []
 
     # Life
 
@@ -122,6 +123,8 @@ class Wallet:
         """What the file holds; it may be behind the chain."""
         wallet = cls(name, store, ports, params, client, settings)
         stored = await store.load()
+        if not stored.flags:  # a process that was killed while it made the wallet
+            raise WalletError(f"Error loading {name}: Wallet corrupted")
         wallet.flags, wallet.addresses = stored.flags, stored.addresses
         wallet.book.keys = stored.keys
         for entry in stored.descriptors:
@@ -151,6 +154,7 @@ class Wallet:
             list(self._dirty_descriptors.values()),
             self._dirty_scripts,
             self._dirty_addresses,
+            self._unlocked,
             flags=self.flags if flags else None,
             keys=keys,
         )
@@ -158,6 +162,7 @@ class Wallet:
             changes.locator = self.client.locator(self.best.hash)
         self.ledger.changed.clear()
         self._dirty_descriptors, self._dirty_scripts, self._dirty_addresses = {}, [], {}
+        self._unlocked = []
         await self.store.write(changes)
 
     def log(self, text: str) -> None:
@@ -300,6 +305,9 @@ class Wallet:
         for out in tx.vout:
             if out.script_pubkey in self.book:
                 self.mark_used(out.script_pubkey)
+        for txin in tx.vin:
+            if self.locked.pop(txin.prevout, False):
+                self._unlocked.append(txin.prevout)
         wtx = self.ledger.add(tx, state, self.ports.clock.time(), rescan=rescan)
         if extra:
             wtx.extra.update(extra)

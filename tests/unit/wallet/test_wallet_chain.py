@@ -13,6 +13,7 @@ from pybitcoind.wallet.errors import WalletError
 from pybitcoind.wallet.history import entries
 from pybitcoind.wallet.ledger import Confirmed, Conflicted, Inactive, InMempool
 from pybitcoind.wallet.spending import Recipient, SpendOptions, available_coins, create_transaction
+from pybitcoind.wallet.store import WalletStore
 from pybitcoind.wallet.wallet import Wallet
 
 COIN = 100_000_000
@@ -228,7 +229,21 @@ async def test_the_file_holds_what_the_wallet_knows() -> None:
         assert alice.balance().trusted == SUBSIDY
         assert await alice.new_address("legacy") != first
         await alice.unlock_coins([coin.outpoint])
-        await world.pay(alice, NOBODY, COIN)  # the private keys are there
+        async with alice.spending:
+            created = await create_transaction(alice, [Recipient(NOBODY, COIN)], SpendOptions())
+        await alice.lock_coins([coin.outpoint], persistent=True)
+        await world.chain.accept_transaction(created.tx)  # the private keys are there
+        await world.drained()
+        assert list(alice.locked) == []
+        assert (await alice.store.load()).locked == []
+
+
+async def test_a_wallet_that_was_never_finished_is_refused() -> None:
+    async with wallet_world() as world:
+        store = await WalletStore.open(world.chain.ports.storage, "wallets/half", world.chain.params)
+        await store.close()
+        with pytest.raises(WalletError, match="Error loading half: Wallet corrupted"):
+            await world.wallets.load("half")
 
 
 async def test_payments_at_once_do_not_take_the_same_coin() -> None:
