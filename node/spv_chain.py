@@ -187,7 +187,7 @@ class SpvChain:
             if self.view is not self.chain.tip:
                 await self._tell_tip(self.chain.tip)
             return False
-        self._notice_growth()
+        self._notice_growth(self.view.height)
         if self.view is not self.chain.tip and await self._follow():
             return True
         return await self._match_again()
@@ -197,6 +197,8 @@ class SpvChain:
         fork = self.chain.headers.fork_with_chain(self.view)
         assert fork is not None, "two trees"
         self._again = [job for job in self._again if job.start <= fork.height]
+        for job in self._again:
+            job.stop = min(job.stop, fork.height)
         lost = [
             (wallet, wtx)
             for wallet in self.wallets()
@@ -250,10 +252,10 @@ class SpvChain:
                     raise NotNow
                 encoded = found[node.hash]
                 if encoded is not None:
-                    self.filters.refute(node, block, encoded)
+                    await self.filters.judge(node, block, encoded)
                 await self._tell_block(node, block)
                 rest = rest[rest.index(node) + 1 :]
-                if scripts is None and self._notice_growth():
+                if scripts is None and self._notice_growth(node.height):
                     break  # what follows is matched with the new scripts too
             else:
                 if len(wanted) <= BLOCKS_AT_ONCE:
@@ -285,12 +287,12 @@ class SpvChain:
             await self._store.put_again_from(start)
 
     def _look_again(self, job: _Again) -> None:
-        if job.start <= min(job.stop, self.view.height):
+        if job.start <= job.stop:
             self._again.append(job)
             self.wake()
 
-    def _notice_growth(self) -> bool:
-        """Looks whether look-ahead grew, and has earlier filters matched with the new scripts."""
+    def _notice_growth(self, height: int) -> bool:
+        """Looks whether look-ahead grew, and has filters up to height matched with the new scripts."""
         grown = False
         for wallet in self.wallets():
             for entry in wallet.book.descriptors.values():
@@ -303,21 +305,20 @@ class SpvChain:
                 first = self.chain.headers.earliest_at_least(entry.created - TIMESTAMP_WINDOW)
                 if first is not None:
                     scripts = [script for script, _ in entry.derive(before, entry.range_end)]
-                    self._look_again(_Again(first.height, self.view.height, scripts))
+                    self._look_again(_Again(first.height, height, scripts))
         return grown
 
     async def _match_again(self) -> bool:
         """One stretch of what is to be matched again."""
-        if not self._again:
+        job = next((job for job in self._again if job.start <= self.view.height), None)
+        if job is None:
             return False
-        job = self._again[0]
         stop = min(job.stop, self.view.height, job.start + STRETCH - 1)
-        if job.start <= stop:
-            if stop > self.filters.client.height:
-                return False
-            await self._match(self.chain.headers.chain[job.start : stop + 1], job.scripts)
+        if stop > self.filters.client.height:
+            return False
+        await self._match(self.chain.headers.chain[job.start : stop + 1], job.scripts)
         job.start = stop + 1
-        if job.start > min(job.stop, self.view.height) and job in self._again:
+        if job.start > job.stop and job in self._again:
             self._again.remove(job)
         return True
 

@@ -17,7 +17,10 @@ from pybitcoind.chain.script.flags import STANDARD_FLAGS
 from pybitcoind.chain.script.script import is_p2tr
 from pybitcoind.chain.script.sighash import TxDigests
 from pybitcoind.chain.script.verify import verify_input
-from pybitcoind.p2p.filter_client import revealed_script
+from pybitcoind.p2p.filter_judge import revealed_scripts
+
+MAX_WATCHED = 200
+"""Scripts of strangers that are looked for; many, or busy ones, would have us fetch many blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +57,16 @@ class Pending:
         """Parents first: what spends something came after it, or was made after it."""
         done: dict[bytes, Transaction] = {}
 
-        def visit(tx: Transaction) -> None:
-            todo = [tx]
-            while todo:
-                parents = [
-                    self._entries[txin.prevout.txid].tx
-                    for txin in todo[-1].vin
-                    if txin.prevout.txid in self._entries and txin.prevout.txid not in done
-                ]
-                if parents:
-                    todo += parents
-                else:
-                    done[todo[-1].txid] = todo.pop()
-
         for entry in self._entries.values():
-            if entry.tx.txid not in done:
-                visit(entry.tx)
+            todo = [entry.tx]
+            while todo:
+                above = [self._entries.get(txin.prevout.txid) for txin in todo[-1].vin]
+                missing = [parent.tx for parent in above if parent and parent.tx.txid not in done]
+                if missing:
+                    todo += missing
+                else:
+                    tx = todo.pop()
+                    done[tx.txid] = tx
         return list(done.values())
 
     def watched_scripts(self) -> list[bytes]:
@@ -77,13 +74,11 @@ class Pending:
         reveal them, and an output of those that we send for others."""
         scripts = []
         for entry in self._entries.values():
-            for index, txin in enumerate(entry.tx.vin):
-                script = revealed_script(txin.script_sig, entry.tx.witness_of(index))
-                if script is not None:
-                    scripts.append(script)
+            for index in range(len(entry.tx.vin)):
+                scripts += revealed_scripts(entry.tx, index)
             if entry.own:
                 scripts += [out.script_pubkey for out in entry.tx.vout[:1]]
-        return scripts
+        return scripts[-MAX_WATCHED:]
 
     def add(self, tx: Transaction, now: int, *, own: bool) -> list[Transaction]:
         """Takes tx; what it replaces leaves and is returned. Of two that spend the same the later counts: a

@@ -8,23 +8,15 @@ decide stays disputed: its filter is of no use, so whoever needs the block fetch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from pybitcoind.chain.block_filter import BlockFilter, filter_header
+from pybitcoind.chain.block_filter import filter_header
 from pybitcoind.chain.header_tree import HeaderNode, HeaderTree, fork_point
 from pybitcoind.chain.primitives.block import Block
-from pybitcoind.chain.primitives.hashes import ZERO_HASH, hash160, hash_hex, sha256, sha256d
-from pybitcoind.chain.primitives.serialize import DecodeError
-from pybitcoind.chain.primitives.transaction import Transaction
-from pybitcoind.chain.script.script import (
-    ScriptParseError,
-    is_push_only,
-    is_witness_program,
-    iter_ops,
-    last_push,
-)
+from pybitcoind.chain.primitives.hashes import ZERO_HASH, hash_hex, sha256d
 
+from .filter_judge import find_fault
 from .filter_store import HashRow
 
 RANGE = 2000
@@ -36,92 +28,6 @@ ASK_AGAIN = 2.0
 does not answer at all."""
 GRACE = 4.0
 """Seconds for which those who answered wait for the others."""
-_OP_RETURN = 0x6A
-_SIGNATURE_OPS = (0xAC, 0xAD, 0xAE, 0xAF, 0xBA)
-
-
-# What a block tells about its filter
-
-
-def revealed_script(script_sig: bytes, witness: Sequence[bytes]) -> bytes | None:
-    """The script an input spends, where the input shows it by itself; None where it could be another.
-
-    Shown are P2PKH, P2WPKH, P2SH and P2WSH as they are usually spent; a key-path spend of taproot shows
-    nothing, and what could be its script path is not guessed at.
-    """
-    if witness:
-        if script_sig:  # only P2SH may have both, and then the one push is the program
-            program = last_push(script_sig)
-            if program is None or is_witness_program(program) is None:
-                return None
-            return b"\xa9\x14" + hash160(program) + b"\x87"
-        last = witness[-1]
-        if len(witness) == 2 and _is_signature(witness[0]) and _is_pubkey(last, 33):
-            return b"\x00\x14" + hash160(last)
-        taproot = len(last) >= 33 and len(last) % 32 == 1
-        if len(witness) < 2 or taproot or not _is_signature_script(last):
-            return None
-        return b"\x00\x20" + sha256(last)
-    if not script_sig or not is_push_only(script_sig):
-        return None
-    pushes = [data for _, data, _ in iter_ops(script_sig)]
-    final = pushes[-1]
-    if len(pushes) == 2 and pushes[0] and _is_signature(pushes[0]) and _is_pubkey(final, 33, 65):
-        assert final is not None
-        return b"\x76\xa9\x14" + hash160(final) + b"\x88\xac"
-    if final is not None and _is_signature_script(final):
-        return b"\xa9\x14" + hash160(final) + b"\x87"
-    return None
-
-
-def _is_signature(data: bytes | None) -> bool:
-    return data is not None and 9 <= len(data) <= 73 and data[0] == 0x30 and data[1] == len(data) - 3
-
-
-def _is_pubkey(data: bytes | None, *sizes: int) -> bool:
-    return data is not None and len(data) in sizes and data[0] in ((4,) if len(data) == 65 else (2, 3))
-
-
-def _is_signature_script(script: bytes) -> bool:
-    """A whole script that ends with a check of signatures, and so no signature or key."""
-    try:
-        ops = [opcode for opcode, _, _ in iter_ops(script)]
-    except ScriptParseError:
-        return False
-    return bool(ops) and ops[-1] in _SIGNATURE_OPS
-
-
-def certain_elements(block: Block) -> list[bytes]:
-    """Scripts that the block's true filter holds: of its outputs but those with OP_RETURN, and of the
-    outputs it spends as far as the inputs, or the block itself, show them."""
-    outputs = {}
-    scripts: dict[bytes, None] = {}
-    for tx in block.vtx:
-        for vout, (_, script) in enumerate(tx.vout):
-            outputs[tx.txid, vout] = script
-            if script and script[0] != _OP_RETURN:
-                scripts[script] = None
-    for tx in block.vtx[1:]:
-        for script in _spent_scripts(tx, outputs):
-            scripts[script] = None
-    return list(scripts)
-
-
-def _spent_scripts(tx: Transaction, outputs: dict[tuple[bytes, int], bytes]) -> Iterable[bytes]:
-    for index, txin in enumerate(tx.vin):
-        script = outputs.get((txin.prevout.txid, txin.prevout.vout))
-        if script is None:
-            script = revealed_script(txin.script_sig, tx.witness_of(index))
-        if script:
-            yield script
-
-
-def is_false(block: Block, encoded: bytes) -> bool:
-    """Whether encoded cannot be the filter of block: malformed, or a script is missing in it."""
-    try:
-        return bool(BlockFilter(block.hash, encoded).missing(certain_elements(block)))
-    except DecodeError:
-        return True
 
 
 # What the machine asks for
@@ -518,26 +424,26 @@ class FilterClient:
         self._judge(dispute, dispute.block)
         return True
 
-    def judge_trunk(self, node: HeaderNode, block: Block, encoded: bytes) -> None:
-        """A block was fetched for other reasons: if it shows that its filter, by which we went, is false, the
-        trunk is cut there and the peers that stand behind it are dropped."""
+    def refuted(self, node: HeaderNode, encoded: bytes, fault: str) -> None:
+        """A block that was fetched for other reasons shows that encoded is not its filter: if that is the one
+        we went by, the trunk is cut there and the peers that stand behind it are dropped."""
         height = node.height
         known = self._top is not None and self._top.descends_from(node) and height not in self.disputed
-        if known and self._hash_at(height) == sha256d(encoded) and is_false(block, encoded):
+        if known and self._hash_at(height) == sha256d(encoded):
             for peer in self.agreeing_peers(height):
-                self._drop(peer, f"false filter of block {hash_hex(node.hash)}")
+                self._drop(peer, f"false filter of block {hash_hex(node.hash)}: {fault}")
             self._cut(node.prev)
             self._actions.append(Rewound(height))
 
     def _judge(self, dispute: _Dispute, block: Block) -> None:
         height, name = dispute.node.height, hash_hex(dispute.node.hash)
         for filter_hash, encoded in dispute.filters.items():
-            if filter_hash in dispute.sides and is_false(block, encoded):
+            if filter_hash in dispute.sides and (fault := find_fault(encoded, block)):
                 if filter_hash == dispute.trunk:
                     self._cut(dispute.node.prev)
                     self._actions.append(Rewound(height))
                 for peer in dispute.sides.pop(filter_hash):
-                    self._drop(peer, f"false filter of block {name}")
+                    self._drop(peer, f"false filter of block {name}: {fault}")
         self._dispute = None
         if len(dispute.sides) > 1 and (dispute.trunk is None or dispute.trunk in dispute.sides):
             known = self.disputed.setdefault(height, [])

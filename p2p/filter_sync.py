@@ -11,6 +11,7 @@ from pybitcoind.chain.primitives.block import Block
 from pybitcoind.chain.primitives.hashes import hash_hex, sha256d
 
 from .filter_client import Action, AskFilter, AskHeaders, Drop, FetchBlock, FilterClient, Rewound, Undecided
+from .filter_judge import find_fault
 from .filter_store import FilterStore
 from .messages import CFHeaders, CFilter, GetCFHeaders, GetCFilters, NetAddress, ServiceFlags
 from .messages.filters import BASIC_FILTER
@@ -208,10 +209,12 @@ class FilterSync:
             return False
         return True
 
-    def refute(self, node: HeaderNode, block: Block, encoded: bytes) -> None:
+    async def judge(self, node: HeaderNode, block: Block, encoded: bytes) -> None:
         """A block was fetched as a whole: the filter that was known for it is judged by it."""
-        self.client.judge_trunk(node, block, encoded)
-        self.wake()
+        fault = await self.context.ports.workers.run(find_fault, encoded, block)
+        if fault is not None:
+            self.client.refuted(node, encoded, fault)
+            self.wake()
 
     # Filters
 

@@ -10,8 +10,6 @@ from scene import make_scene
 from pybitcoind.chain.block_filter import BlockFilter, basic_elements, filter_header
 from pybitcoind.chain.header_tree import HeaderTree
 from pybitcoind.chain.primitives.block import Block
-from pybitcoind.chain.primitives.hashes import hash160, sha256
-from pybitcoind.chain.primitives.transaction import Coin
 from pybitcoind.p2p.filter_client import (
     AskFilter,
     AskHeaders,
@@ -19,7 +17,6 @@ from pybitcoind.p2p.filter_client import (
     FetchBlock,
     FilterClient,
     Rewound,
-    revealed_script,
 )
 from pybitcoind.p2p.filter_store import HashRow
 
@@ -299,51 +296,11 @@ def test_a_block_that_was_fetched_anyway_tells_on_its_filter() -> None:
     world.run()
     node = world.tree.get(BLOCKS[20].hash)
     assert node is not None
-    world.client.judge_trunk(node, BLOCKS[20], true_filter(BLOCKS[20]))
+    world.client.refuted(node, true_filter(BLOCKS[20]), "fault")
     assert world.client.height == 131, "not the filter that it went by"
-    world.client.judge_trunk(node, BLOCKS[20], lacking(BLOCKS[20]))
+    world.client.refuted(node, lacking(BLOCKS[20]), "fault")
     world.run()
     assert list(world.dropped) == [1] and world.rewound == [20] and world.client.height == 19
     world.add(2, Server())
     world.run()
     assert world.is_true()
-
-
-PUBKEY, SIGNATURE = b"\x02" + bytes(32), b"\x30\x06\x02\x01\x01\x02\x01\x01\x01"
-MULTISIG = b"\x51\x21" + PUBKEY + b"\x51\xae"
-
-
-@pytest.mark.parametrize(
-    "script_sig,witness,script",
-    [
-        (b"", (SIGNATURE, PUBKEY), b"\x00\x14" + hash160(PUBKEY)),
-        (b"", (b"", SIGNATURE, MULTISIG), b"\x00\x20" + sha256(MULTISIG)),
-        (b"\x09" + SIGNATURE + b"\x21" + PUBKEY, (), b"\x76\xa9\x14" + hash160(PUBKEY) + b"\x88\xac"),
-        (b"\x00\x09" + SIGNATURE + b"\x25" + MULTISIG, (), b"\xa9\x14" + hash160(MULTISIG) + b"\x87"),
-        (
-            b"\x16\x00\x14" + hash160(PUBKEY),
-            (SIGNATURE, PUBKEY),
-            b"\xa9\x14" + hash160(b"\x00\x14" + hash160(PUBKEY)) + b"\x87",
-        ),
-        (b"", (bytes(64),), None),  # taproot, by its key
-        (b"", (b"\x51", b"\xc0" + bytes(32)), None),  # taproot, by a script
-        (b"\x00\x09" + SIGNATURE, (), None),  # bare multisig
-        (b"", (b"\x51",), None),  # P2WSH of a script that nothing tells from a signature
-        (b"", (), None),
-    ],
-)
-def test_scripts_that_inputs_reveal(
-    script_sig: bytes, witness: tuple[bytes, ...], script: bytes | None
-) -> None:
-    assert revealed_script(script_sig, witness) == script
-
-
-def test_coins_spent_in_the_same_block_are_shown_by_the_block() -> None:
-    child = SCENE.spend(SCENE.output(SPEND))
-    block = SCENE.block(SPEND, child)
-    without = BlockFilter.of_elements(block.hash, [b"\x51x"])
-    from pybitcoind.p2p.filter_client import certain_elements, is_false
-
-    assert SPEND.vout[0].script_pubkey in certain_elements(block) and is_false(block, without.encoded)
-    full = BlockFilter.of_block(block, [[SCENE.mature[0][1]], [Coin(*SPEND.vout[0], 131, False)]])
-    assert not is_false(block, full.encoded) and is_false(block, b"\x05junk")
