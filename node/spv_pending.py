@@ -72,7 +72,7 @@ class Pending:
     def watched_scripts(self) -> list[bytes]:
         """Scripts whose blocks tell what becomes of these transactions: those that they spend, as far as they
         reveal them, and an output of those that we send for others."""
-        scripts = []
+        scripts: list[bytes] = []
         for entry in self._entries.values():
             for index in range(len(entry.tx.vin)):
                 scripts += revealed_scripts(entry.tx, index)
