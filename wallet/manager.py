@@ -199,7 +199,7 @@ class WalletManager:
 
     def _check_name(self, name: str) -> None:
         parts = name.split("/")
-        if name.startswith("/") or ".." in parts or "\\" in name or "\0" in name or "." in parts:
+        if name.startswith("/") or ".." in parts or "\0" in name or "." in parts:
             raise WalletError(
                 f"Wallet file verification failed. Wallet path '{name}' leads outside of the "
                 f"wallet directory."
