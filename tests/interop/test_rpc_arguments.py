@@ -36,7 +36,9 @@ WAITS = ("waitfornewblock", "waitforblock", "waitforblockheight")
 
 @pytest.fixture(scope="module")
 def pair(bitcoind: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    both = Pair(bitcoind, tmp_path_factory.mktemp("arguments"), "-txindex", "-blockfilterindex", "-rpcdoccheck")
+    both = Pair(
+        bitcoind, tmp_path_factory.mktemp("arguments"), "-txindex", "-blockfilterindex", "-rpcdoccheck"
+    )
     yield both
     both.close()
 

@@ -496,3 +496,24 @@ def test_help(pair: Pair, story: Story) -> None:
             compared += 1
     assert compared > 75
     pair.check()
+
+
+def test_peerinfo_of_each_other(pair: Pair, story: Story) -> None:
+    """Core dials us; both tell the same fields in the same order, and the same of the chain they share."""
+    port = pair.daemon.ports["p2p"]
+    pair.core.call("addnode", f"127.0.0.1:{port}", "onetry", False)
+
+    def settled() -> list[dict[str, str]]:
+        found = [side.call("getpeerinfo") for side in (pair.core, pair.ours)]
+        done = all(len(peers) == 1 and "pong" in peers[0]["bytesrecv_per_msg"] for peers in found)
+        return [peers[0] for peers in found] if done else []
+
+    core, ours = pair.daemon.until("pings to be answered", settled)
+    keys = [[key for key in peer if key not in ("addrlocal", "pingwait")] for peer in (core, ours)]
+    assert keys[0] == keys[1]
+    assert [core["inbound"], ours["inbound"]] == [False, True]
+    for key in ("relaytxes", "timeoffset", "bip152_hb_to", "presynced_headers", "minfeefilter", "network"):
+        assert core[key] == ours[key], key
+    assert {type(value) for value in core.values()} >= {type(value) for value in ours.values()}
+    pair.core.call("disconnectnode", f"127.0.0.1:{port}")
+    pair.daemon.until("Core to be gone", lambda: pair.ours.call("getpeerinfo") == [])
