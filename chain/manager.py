@@ -134,7 +134,7 @@ class ChainManager(ChainReader):
             if best is not None and tip is None:
                 raise StorageError(
                     f"The coins are those of block {best[::-1].hex()}, which is not known.",
-                    "Restart with -reindex-chainstate.",
+                    "Restart with -reindex.",
                 )
             tree.set_tip(tip)
             self._chainstate.tip = tip

@@ -316,6 +316,8 @@ class BlockStore:
     async def scan(self, batch_bytes: int = 16 << 20) -> AsyncIterator[list[StoredBlock]]:
         """All blocks in all files, in the order in which they came, for -reindex. Synced ones only."""
         for number in sorted(self.files):
+            if not self._storage.exists(file_name(number)):
+                continue  # what it is to hold is not yet synced
             last = 0
             while True:
                 async with self._existing_file(number) as db:
