@@ -534,14 +534,20 @@ class Config:
                 self.notes.append(("warning", f"Ignoring unknown rw_settings value {name}"))
 
     def write_settings(self) -> None:
-        """Replaces settings.json; does nothing with -nosettings. Raises OSError."""
+        """Replaces settings.json; does nothing with -nosettings. Raises ConfigError."""
         path = self.path("settings", "settings.json")
         if path is None:
             return
         content = {"_warning_": _SETTINGS_WARNING, **self.settings}
         temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(pretty(content, 4) + "\n", "utf-8")
-        temporary.replace(path)
+        try:
+            temporary.write_text(pretty(content, 4) + "\n", "utf-8")
+            temporary.replace(path)
+        except OSError:
+            raise ConfigError(
+                "Settings file could not be written:\n"
+                f"- Error: Unable to open settings file {temporary} for writing"
+            ) from None
 
 
 def _setting_values(value: object) -> list[Value]:

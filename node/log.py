@@ -193,8 +193,11 @@ class DebugLog:
         if self._early is not None:
             self._early.append(line)
             return
-        if self._fd >= 0:
-            os.write(self._fd, line.encode("utf-8", "backslashreplace"))
-        if self.console:
-            sys.stdout.write(line)
-            sys.stdout.flush()
+        try:
+            if self._fd >= 0:
+                os.write(self._fd, line.encode("utf-8", "backslashreplace"))
+            if self.console:
+                sys.stdout.write(line)
+                sys.stdout.flush()
+        except OSError:
+            pass  # a full disk, a closed terminal: whoever logs has other things to do

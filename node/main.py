@@ -68,6 +68,8 @@ def run(arguments: Sequence[str]) -> int:
         return _run(config)
     except ConfigError as error:
         return _init_error(str(error))
+    except OSError as error:  # a disk that is full or read-only, a file where a directory should be
+        return _init_error(f"{error.filename}: {error.strerror}" if error.filename else str(error))
 
 
 def _usage(config: Config) -> str:
@@ -122,7 +124,7 @@ def _nobody_waits(success: bool) -> None:
 def _make_directories(config: Config) -> None:
     """A new data directory gets an empty wallets/, as in Core, whether or not there are wallets."""
     for folder in (config.datadir, config.net_dir):
-        if not folder.exists():
+        if not folder.is_dir():
             try:
                 (folder / "wallets").mkdir(parents=True)
             except OSError as error:

@@ -59,7 +59,7 @@ class WalletSide:
         config.settings["wallet"] = names
         try:
             config.write_settings()
-        except OSError:
+        except ConfigError:
             return False
         return True
 
