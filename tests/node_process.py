@@ -36,20 +36,18 @@ class Daemon:
     def __init__(self, datadir: Path, *options: str, network: str = "regtest") -> None:
         self.datadir, self.net_dir = datadir, datadir / network
         datadir.mkdir(exist_ok=True)
-        (self.net_dir / "ports.json").unlink(missing_ok=True)
         self.ports: dict[str, Any] = {}
         self._client: RpcClient | None = None
-        handle, name = tempfile.mkstemp(".txt", "stderr-", datadir)
-        self._stderr = Path(name)
+        self._stderr_file = tempfile.TemporaryFile()  # noqa: SIM115 (closed at the end)
+        self._stderr = ""
         self.started_at = time.monotonic()
-        with open(handle, "wb") as stderr:
-            self.process = subprocess.Popen(
-                [*self._command(network), *options],
-                env=environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=stderr,
-            )
+        self.process = subprocess.Popen(
+            [*self._command(network), *options],
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self._stderr_file,
+        )
 
     def _command(self, network: str) -> list[str]:
         return command(self.datadir, network)
@@ -59,6 +57,8 @@ class Daemon:
 
     def __exit__(self, *exc: object) -> None:
         self.kill()
+        self._stderr = self.stderr
+        self._stderr_file.close()
 
     @property
     def log(self) -> str:
@@ -67,7 +67,9 @@ class Daemon:
 
     @property
     def stderr(self) -> str:
-        return self._stderr.read_text(errors="replace")
+        if self._stderr_file.closed:
+            return self._stderr
+        return os.pread(self._stderr_file.fileno(), 1 << 20, 0).decode(errors="replace")
 
     @property
     def running(self) -> bool:
@@ -104,7 +106,7 @@ class Daemon:
     def _read_ports(self) -> dict[str, Any]:
         try:
             ports: dict[str, Any] = json.loads((self.net_dir / "ports.json").read_text())
-        except FileNotFoundError:
+        except OSError:
             return {}
         return ports if ports["pid"] == self.process.pid else {}
 

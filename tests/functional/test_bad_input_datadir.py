@@ -1,0 +1,208 @@
+"""A data directory that is damaged, of another network, read-only or full: exit code 1, and what to do.
+
+Who does what the line says has a node that runs.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from block_files import write_blocks
+from node_process import Daemon, run_to_end, running
+from scene import make_scene
+
+from pybitcoind.chain.primitives.hashes import hash_hex
+
+INDEXES = ("-txindex", "-blockfilterindex")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory with 130 blocks and both indexes."""
+    folder = tmp_path_factory.mktemp("whole")
+    blocks = write_blocks(folder / "blocks.dat", make_scene().blocks)
+    with running(folder, *INDEXES, f"-loadblock={blocks}", "-stopatheight=130") as node:
+        node.process.wait(60)
+    return folder
+
+
+@pytest.fixture
+def folder(whole: Path, tmp_path: Path) -> Path:
+    shutil.copytree(whole, tmp_path / "node")
+    return tmp_path / "node"
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(random.Random(1).randbytes(20_000))
+
+
+def cut(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+def flip(path: Path) -> None:
+    """A byte in every page but the first."""
+    data = bytearray(path.read_bytes())
+    for at in range(4096, len(data), 3000):
+        data[at] ^= 0x55
+    path.write_bytes(data)
+
+
+def gone(path: Path) -> None:
+    path.unlink()
+
+
+COINS, BLOCKS, INDEX = "chainstate/chainstate.sqlite", "blocks/blk00000.sqlite", "blocks/index.sqlite"
+TXINDEX, FILTERS, PEERS = "indexes/txindex.sqlite", "indexes/blockfilter_basic.sqlite", "peers.sqlite"
+DAMAGES = [
+    *((name, how) for name in (INDEX, BLOCKS, COINS) for how in (empty, garbage, cut, flip, gone)),
+    *((name, how) for name in (TXINDEX, FILTERS, PEERS) for how in (garbage, flip)),
+]
+HEALS = {(COINS, empty), (COINS, gone)}
+"""The coins are made anew from the blocks, without a word."""
+
+
+@pytest.mark.parametrize(("name", "how"), DAMAGES, ids=lambda value: getattr(value, "__name__", value))
+def test_damaged(folder: Path, name: str, how: Callable[[Path], None]) -> None:
+    path = folder / "regtest" / name
+    how(path)
+    options = list(INDEXES)
+    if (name, how) not in HEALS:
+        code, told = run_to_end(folder, *options)
+        assert code == 1
+        assert told.count("\n") == (2 if "recover" in told else 1), told  # Core's question has two lines
+        if "Delete this file" in told:
+            path.unlink(missing_ok=True)
+        if "-reindex" in told:
+            chainstate_only = "-reindex-chainstate" in told and "-reindex or" not in told
+            options.append("-reindex-chainstate" if chainstate_only else "-reindex")
+        else:
+            assert "Delete this file" in told
+    with running(folder, *options) as node:
+        if name == BLOCKS:
+            assert node.call("getblockcount") == 0, "its blocks are to be fetched anew"
+        else:
+            node.until("the tip", lambda: node.call("getblockcount") == 130)
+            assert node.call("getbestblockhash") == hash_hex(make_scene().tip.hash)
+            node.until("the indexes", lambda: all(i["synced"] for i in node.call("getindexinfo").values()))
+
+
+def test_damage_found_later(shared: Path, tmp_path: Path) -> None:
+    """A node that runs into damage ends, with one line."""
+    chain = shared / "data" / "regtest-signatures.dat"
+    with running(tmp_path, f"-loadblock={chain}", "-stopatheight=220") as node:
+        node.process.wait(60)
+    data = bytearray((path := tmp_path / "regtest" / COINS).read_bytes())
+    for at in range(len(data) // 3, len(data) // 2, 4096):
+        data[at : at + 100] = bytes(100)
+    path.write_bytes(data)
+    with Daemon(tmp_path, "-checklevel=0").wait_ready() as node:
+        code, message = node.failure("gettxoutsetinfo")
+        assert code == -20 and "chainstate.sqlite is damaged" in message
+        assert node.process.wait(20) == 1
+        assert "chainstate.sqlite is damaged" in node.stderr and node.stderr.count("\n") == 1
+        assert "Restart with -reindex-chainstate" in node.stderr
+    with running(tmp_path, "-reindex-chainstate") as node:
+        node.until("the tip", lambda: node.call("getblockcount") == 220)
+
+
+@pytest.mark.parametrize("network", ["signet", "testnet4"])
+def test_of_another_network(folder: Path, network: str) -> None:
+    (folder / "regtest").rename(folder / network)
+    code, told = run_to_end(folder, "-connect=0", network=network)
+    assert code == 1 and told.startswith("Error: ") and told.count("\n") == 1
+    assert "regtest" in told and network in told
+
+
+def test_blocks_of_another_network(folder: Path, tmp_path: Path) -> None:
+    with running(tmp_path / "other", "-connect=0", network="signet"):
+        pass
+    for part in ("blocks", "chainstate"):
+        shutil.rmtree(folder / "regtest" / part)
+        shutil.copytree(tmp_path / "other" / "signet" / part, folder / "regtest" / part)
+    code, told = run_to_end(folder)
+    assert code == 1 and told.count("\n") == 1 and "signet" in told
+
+
+def test_second_daemon(folder: Path) -> None:
+    """It leaves the first one's files alone."""
+    with running(folder) as node:
+        code, told = run_to_end(folder)
+        assert code == 1 and told.startswith("Error: Cannot obtain a lock on directory ")
+        assert node.call("getblockcount") == 130
+        assert (node.net_dir / "bitcoind.pid").read_text() == f"{node.process.pid}\n"
+        assert (node.net_dir / "ports.json").exists()
+
+
+def test_directories_that_are_none(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    (tmp_path / "file").write_text("")
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "inside" / "regtest").write_text("")
+    for where in (missing, tmp_path / "file"):
+        code, told = run_to_end(tmp_path, f"-datadir={where}")
+        assert (code, told) == (1, f'Error: Specified data directory "{where}" does not exist.\n')
+    code, told = run_to_end(tmp_path / "inside")
+    assert code == 1 and told.startswith("Error: ") and told.count("\n") == 1
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 3 MB; skipped where we may not mount one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("we may not mount a small disk")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_full_disk(small_disk: Path, shared: Path, tmp_path: Path) -> None:
+    """Nothing is lost when the node has room again."""
+    chain = shared / "data" / "regtest-signatures.dat"
+    with Daemon(small_disk, f"-loadblock={chain}") as node:
+        assert node.process.wait(60) == 1
+        assert node.stderr == "Error: Disk full: cannot write blocks/blk00000.sqlite. " + (
+            "Free some disk space and restart.\n"
+        )
+    shutil.copytree(small_disk, tmp_path / "larger")
+    with running(tmp_path / "larger", f"-loadblock={chain}") as node:
+        node.until("the tip", lambda: node.call("getblockcount") == 220)
+
+
+def test_disk_that_is_full_at_the_start(small_disk: Path) -> None:
+    with (small_disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+        while True:
+            filler.write(bytes(4096))
+    code, told = run_to_end(small_disk)
+    assert code == 1 and told.startswith("Error: "), told
+
+
+def test_read_only(small_disk: Path) -> None:
+    with running(small_disk):
+        pass
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    code, told = run_to_end(small_disk)
+    assert code == 1
+    assert told == (
+        "Error: Settings file could not be written:\n"
+        f"- Error: Unable to open settings file {small_disk}/regtest/settings.json.tmp for writing\n"
+    )
+    code, told = run_to_end(small_disk, "-nosettings")
+    assert (code, told) == (
+        1,
+        f"Error: Cannot write to directory '{small_disk}/regtest'; check permissions.\n",
+    )
