@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 
 TICK = 0.1
 """Seconds between looks at what is due for peers, when nothing wakes us before."""
+INVS_A_TURN = 500
+"""Announced transactions looked at before others get their turn."""
 PRUNED_PEERS_DEPTH = 144
 """A tip that is at most so many block intervals old makes pruned peers good enough."""
 MAX_OUTBOUND_FULL_RELAY = 8
@@ -140,8 +142,10 @@ class PeerManager:
         for item in message.items:
             if not item.is_tx and item.type != 2:
                 peer.debug(f'Unknown inv type "{item}" received from')
-        if transactions:
-            self.relay.on_tx_invs(peer, transactions)
+        for start in range(0, len(transactions), INVS_A_TURN):
+            if not peer.disconnecting:
+                self.relay.on_tx_invs(peer, transactions[start : start + INVS_A_TURN])
+                await self.ports.clock.sleep(0)
         if blocks and not peer.disconnecting:
             self.sync.on_block_invs(peer, blocks)
 

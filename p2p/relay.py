@@ -158,6 +158,7 @@ class TxRelay:
 
     def on_tx_invs(self, peer: Peer, items: Sequence[Inv]) -> None:
         context, now = self.context, self.context.now()
+        verbose = context.log.enabled("net")
         for item in items:
             if peer.wtxid_relay is (item.type == InvType.TX):
                 continue  # not the kind we agreed on
@@ -171,7 +172,8 @@ class TxRelay:
                 continue
             if not context.is_ibd or self.pool is None:
                 have = self.download.announced(peer.id, gtxid, now)
-                peer.debug(f"got inv: {item} {'have' if have else 'new'}")
+                if verbose:
+                    peer.debug(f"got inv: {item} {'have' if have else 'new'}")
         context.wake()
 
     async def on_tx(self, peer: Peer, message: TxMessage) -> None:

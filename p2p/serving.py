@@ -207,10 +207,15 @@ class Serving:
         recent = self.recent_block
         if recent is not None and recent.hash == node.hash:
             raw = recent.raw if witness else recent.stripped
-        elif witness:
-            raw = await self.context.chain.read_block_bytes(node)
         else:
-            raw = (await self.context.chain.read_block(node)).stripped
+            try:
+                if witness:
+                    raw = await self.context.chain.read_block_bytes(node)
+                else:
+                    raw = (await self.context.chain.read_block(node)).stripped
+            except LookupError:
+                peer.disconnect("Block was pruned before it could be read")
+                return
         if not peer.disconnecting:
             peer.connection.send_payload("block", raw)
 

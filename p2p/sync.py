@@ -108,6 +108,8 @@ class BlockSync:
         self.headers.remove_peer(peer.id)
         self.download.remove_peer(peer.id)
         self.announcements.pop(peer.id, None)
+        for block_hash in [h for h, source in self._sources.items() if source == peer.id]:
+            del self._sources[block_hash]
         for waiting in self._wanted.values():
             for asked, future in waiting:
                 if asked == peer.id and not future.done():
@@ -412,9 +414,11 @@ class BlockSync:
     def on_block_invs(self, peer: Peer, hashes: Sequence[bytes]) -> None:
         """The last unknown one should be the highest: headers up to it are asked for."""
         context, best = self.context, None
+        verbose = context.log.enabled("net")
         for block_hash in hashes:
             known = context.headers.get(block_hash) is not None
-            peer.debug(f"got inv: block {hash_hex(block_hash)} {'have' if known else 'new'}")
+            if verbose:
+                peer.debug(f"got inv: block {hash_hex(block_hash)} {'have' if known else 'new'}")
             self.download.announced(peer.id, block_hash)
             if not (known or block_hash in self.download.in_flight or context.chain.loading_blocks):
                 best = block_hash

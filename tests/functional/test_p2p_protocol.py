@@ -441,3 +441,32 @@ async def test_one_bad_handler_ends_one_peer_only() -> None:
         await until(lambda: any("a bug" in line for line in node.log.find("[error] peer=0 failed")))
         async with await ScriptedPeer.connect(node.endpoint, network=node.ports.network) as second:
             await second.handshake()
+
+
+async def test_a_large_inv_lets_others_have_their_turn() -> None:
+    async with node_and_peer() as (node, peer):
+        items = [m.Inv(m.InvType.WTX, n.to_bytes(32, "big")) for n in range(50_000)]
+        other = await ScriptedPeer.connect(node.endpoint, network=node.ports.network)
+        await other.handshake()
+        peer.send(m.InvMessage(items))
+        done = node.peers.relay.download.requests
+        await until(lambda: done.count(0) > 0)
+        await other.sync()
+        assert done.count(0) <= 5000
+        await other.close()
+
+
+async def test_a_peer_that_does_not_read_is_not_sent_blocks_without_end() -> None:
+    async with node_and_peer() as (node, peer):
+        await peer.stop_reading()
+        item = m.Inv(m.InvType.WITNESS_BLOCK, SCENE.tip.hash)
+        peer.send(m.GetData([item] * 8_000))
+        connection = node.peers.peers[0].connection
+        await until(lambda: connection.send_full)
+        held = connection.stream.unsent
+        async with await ScriptedPeer.connect(node.endpoint, network=node.ports.network) as other:
+            await other.handshake()
+            await other.sync()
+        assert connection.stream.unsent == held < 1_100_000
+        peer.resume_reading()
+        await peer.wait_until(lambda: len(peer.received) >= 8_000)
