@@ -90,7 +90,8 @@ class SpvClient:
         self, scripts: Callable[[], Collection[bytes]], start: int, stop: int | None = None
     ) -> AsyncIterator[ScannedBlock]:
         """When the scripts grow on the way, it goes back to start with the new ones once it reached the end,
-        until there are none. Waits for peers as long as it takes."""
+        until there are none. Waits for peers as long as it takes; meanwhile it gives the last step again from
+        time to time, so that its user may give up."""
         known = len(scripts())
         wanted: dict[bytes, None] = {}
         later: dict[bytes, None] = {}
@@ -126,6 +127,8 @@ class SpvClient:
                         break  # what follows is matched with the new ones at once
             except NotNow:
                 await self._spv.moved()
+                if height > 0 and height - 1 <= self._view.height:
+                    yield ScannedBlock(ref_of(self._view.ancestor(height - 1)), None)
 
     async def read_block(self, block_hash: bytes) -> Block:
         try:

@@ -83,10 +83,9 @@ class FilterSync:
 
     def add_peer(self, peer: Peer) -> None:
         """Its handshake is complete."""
-        if peer.inbound:
-            return
         if not peer.features.services & ServiceFlags.COMPACT_FILTERS:
-            self.context.log.info(f"No compact filters from {peer.log_name}: it is used for headers only")
+            if not peer.inbound:
+                self.context.log.info(f"No compact filters from {peer.log_name}: it is used for headers only")
             return
         if peer.address in self._liars:
             peer.disconnect("gave false filters before", info=True)
@@ -136,7 +135,7 @@ class FilterSync:
         while True:
             self._news.clear()
             height = self.client.height
-            for action in self.client.poll(self.context.now()):
+            for action in self.client.poll(clock.monotonic()):
                 self._act(action, spawn)
             await self._save()
             if self.client.height != height:

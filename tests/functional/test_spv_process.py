@@ -118,6 +118,28 @@ def test_sends_and_remembers_over_restarts(tmp_path: Path) -> None:
             full.until("a transaction of others", lambda: foreign in full.call("getrawmempool"))
 
 
+def test_killed_and_started_again(tmp_path: Path) -> None:
+    with running(tmp_path / "full", *FILTERS) as full:
+        rich(full)
+        with light(tmp_path / "spv", full) as spv:
+            spv.call("createwallet", "w", load_on_startup=True)
+            address = spv.call("getnewaddress")
+            until_synced(spv, full)
+            paid = 0
+        for amount in (1, 2, 3):
+            with light(tmp_path / "spv", full) as spv:
+                full.call("sendtoaddress", address, amount)
+                mine(full)
+                paid += amount
+                if amount != 3:
+                    until_synced(spv, full)
+                    assert mine_balance(spv)["trusted"] == paid
+                spv.kill()
+        with light(tmp_path / "spv", full) as spv:
+            spv.until("all of it", lambda: mine_balance(spv)["trusted"] == paid)
+            assert spv.call("getwalletinfo")["lastprocessedblock"]["hash"] == full.call("getbestblockhash")
+
+
 def test_methods_that_need_the_chain_say_so(tmp_path: Path) -> None:
     with running(tmp_path / "full", *FILTERS) as full:
         blocks = full.call("generatetodescriptor", 3, "raw(51)")
