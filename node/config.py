@@ -405,7 +405,7 @@ class Config:
         given = self.text("datadir")
         if given:
             return Path(os.path.abspath(given))
-        return Path(os.environ.get("HOME") or "/") / ".bitcoin"
+        return Path(os.environ.get("HOME") or "/") / ".pybitcoind"
 
     @property
     def net_dir(self) -> Path:
