@@ -34,7 +34,6 @@ def p2p_options(config: Config, params: ChainParams) -> P2POptions:
         user_agent=user_agent(config.values("uacomment")),
         services=_services(config, spv),
         blocks_only=config.flag("blocksonly"),
-        peer_bloom_filters=config.flag("peerbloomfilters") and not spv,
         whitelist=whitelist,
         whitelist_relay=config.flag("whitelistrelay", True),
         whitelist_force_relay=config.flag("whitelistforcerelay"),

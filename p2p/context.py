@@ -56,7 +56,6 @@ class P2POptions:
     user_agent: bytes = user_agent()
     services: int = ServiceFlags.NETWORK | ServiceFlags.WITNESS | ServiceFlags.NETWORK_LIMITED
     blocks_only: bool = False
-    peer_bloom_filters: bool = False
     whitelist: list[WhitelistEntry] = field(default_factory=list)
     whitelist_relay: bool = True
     whitelist_force_relay: bool = False

@@ -128,9 +128,9 @@ class PeerManager:
             "addr": addresses.on_addr,
             "addrv2": addresses.on_addr,
             "getaddr": addresses.on_getaddr,
-            "filterload": self._on_bloom,
-            "filteradd": self._on_bloom,
-            "filterclear": self._on_bloom,
+            "filterload": relay.on_filterload,
+            "filteradd": relay.on_filteradd,
+            "filterclear": relay.on_filterclear,
         }
         if self.filters is not None:
             table |= {"cfheaders": self.filters.on_cfheaders, "cfilter": self.filters.on_cfilter}
@@ -148,10 +148,6 @@ class PeerManager:
                 await self.ports.clock.sleep(0)
         if blocks and not peer.disconnecting:
             self.sync.on_block_invs(peer, blocks)
-
-    async def _on_bloom(self, peer: Peer, message: Any) -> None:
-        if not peer.our_services & ServiceFlags.BLOOM:
-            peer.disconnect(f"{message.COMMAND} received despite not offering bloom services")
 
     # Life
 
@@ -497,7 +493,7 @@ class PeerManager:
                 last_tx=peer.last_tx_time,
                 relevant_services=self._is_useful(peer),
                 relays_txs=peer.transactions is not None and peer.transactions.wants,
-                bloom_filter=False,
+                bloom_filter=peer.transactions is not None and peer.transactions.bloom is not None,
                 group=siphash(self._group_key, peer.address.group),
                 prefer_evict=peer.prefer_evict,
                 is_local=peer.address.is_local,

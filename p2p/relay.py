@@ -17,9 +17,13 @@ from pybitcoind.chain.mempool.results import TxAccept
 from pybitcoind.chain.primitives.hashes import hash_hex
 from pybitcoind.chain.primitives.transaction import MAX_MONEY, Transaction
 
+from .bloom import BloomFilter
 from .handshake import ConnectionType
 from .messages import (
     FeeFilter,
+    FilterAdd,
+    FilterClear,
+    FilterLoad,
     GetData,
     Inv,
     InvMessage,
@@ -86,6 +90,8 @@ class PeerTransactions:
 
     wants: bool
     """It has not asked for no transactions (BIP 37)."""
+    bloom: BloomFilter | None = field(default=None, init=False)
+    """Only what matches is announced."""
     known: RollingFilter
     """Hashes, by which it was or would be announced, that the peer has."""
     to_send: dict[bytes, None] = field(default_factory=dict)
@@ -321,6 +327,30 @@ class TxRelay:
         elif peer.transactions is not None:
             peer.transactions.send_mempool = True
 
+    # Bloom filters (BIP 37)
+
+    def _offers_bloom(self, peer: Peer, command: str) -> bool:
+        if peer.our_services & ServiceFlags.BLOOM:
+            return True
+        peer.disconnect(f"{command} received despite not offering bloom services")
+        return False
+
+    async def on_filterload(self, peer: Peer, message: FilterLoad) -> None:
+        if self._offers_bloom(peer, message.COMMAND) and peer.transactions is not None:
+            peer.transactions.bloom, peer.transactions.wants = BloomFilter.of(message), True
+
+    async def on_filteradd(self, peer: Peer, message: FilterAdd) -> None:
+        if not self._offers_bloom(peer, message.COMMAND) or peer.transactions is None:
+            return
+        if peer.transactions.bloom is None:
+            peer.misbehaving("bad filteradd message")
+        else:
+            peer.transactions.bloom.insert(message.data)
+
+    async def on_filterclear(self, peer: Peer, message: FilterClear) -> None:
+        if self._offers_bloom(peer, message.COMMAND) and peer.transactions is not None:
+            peer.transactions.bloom, peer.transactions.wants = None, True
+
     def _add_known(self, peer: Peer, tx_hash: bytes) -> None:
         if peer.transactions is not None:
             peer.transactions.known.insert(tx_hash)
@@ -407,12 +437,16 @@ class TxRelay:
     def _pays(entry: MempoolEntry, feerate: int) -> bool:
         return entry.fee * 1000 >= feerate * entry.vsize
 
+    @staticmethod
+    def _matches(state: PeerTransactions, tx: Transaction) -> bool:
+        return state.bloom is None or state.bloom.matches(tx)
+
     def _mempool_invs(self, peer: Peer, state: PeerTransactions) -> list[Inv]:
         assert self.pool is not None
         items = []
         for entry in self.pool.in_mining_order():
             state.to_send.pop(entry.tx.wtxid, None)
-            if self._pays(entry, state.fee_filter_received):
+            if self._pays(entry, state.fee_filter_received) and self._matches(state, entry.tx):
                 item = self._inv(peer, entry.tx)
                 state.known.insert(item.hash)
                 items.append(item)
@@ -434,7 +468,9 @@ class TxRelay:
                 left[entry.tx.wtxid] = None
                 continue
             item = self._inv(peer, entry.tx)
-            if item.hash not in state.known and self._pays(entry, state.fee_filter_received):
+            if item.hash in state.known or not self._pays(entry, state.fee_filter_received):
+                continue
+            if self._matches(state, entry.tx):
                 state.known.insert(item.hash)
                 items.append(item)
         state.to_send = left

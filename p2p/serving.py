@@ -14,6 +14,7 @@ from pybitcoind.chain.primitives.block import Block
 from pybitcoind.chain.primitives.hashes import hash_hex
 
 from .block_download import NODE_NETWORK_LIMITED_MIN_BLOCKS
+from .bloom import filtered
 from .messages import (
     CFCheckpt,
     CFHeaders,
@@ -28,6 +29,7 @@ from .messages import (
     Inv,
     InvMessage,
     InvType,
+    MerkleBlockMessage,
     NotFound,
     ServiceFlags,
     TxMessage,
@@ -195,8 +197,9 @@ class Serving:
         if not node.have_data:
             return
         if item.type == InvType.FILTERED_BLOCK:
-            return  # no bloom filters here
-        await self._send_block(peer, node, witness=item.type != InvType.BLOCK)
+            await self._send_filtered_block(peer, node)
+        else:
+            await self._send_block(peer, node, witness=item.type != InvType.BLOCK)
         queue = self.sync.announcements.get(peer.id)
         if queue is not None and queue.continuation == item.hash:
             # It asks for the next hashes when it sees the tip; it must come right behind the block.
@@ -218,6 +221,20 @@ class Serving:
                 return
         if not peer.disconnecting:
             peer.connection.send_payload("block", raw)
+
+    async def _send_filtered_block(self, peer: Peer, node: HeaderNode) -> None:
+        """To a peer with a bloom filter: a merkleblock, then the transactions in it, without witnesses."""
+        if peer.transactions is None or peer.transactions.bloom is None:
+            return
+        try:
+            block = await self.context.chain.read_block(node)
+        except LookupError:
+            peer.disconnect("Block was pruned before it could be read")
+            return
+        tree, matched = filtered(block, peer.transactions.bloom)
+        peer.send(MerkleBlockMessage(block.header, tree))
+        for tx in matched:
+            peer.send(TxMessage(tx, witness=False))
 
     # Compact block filters (BIP 157)
 

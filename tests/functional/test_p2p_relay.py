@@ -209,3 +209,30 @@ async def test_confirmed_and_conflicting_transactions_leave_the_pool() -> None:
         await until(lambda: b.chain.tip.hash == block.hash)
         assert not b.mempool.entries
         assert b.mempool.spender_of(OutPoint(block.vtx[1].txid, 0)) is None
+
+
+async def test_a_peer_with_a_bloom_filter_hears_of_what_matches_only() -> None:
+    hub = MemoryHub()
+    permissions = [WhitelistEntry.parse("noban,bloomfilter@127.0.0.1")]
+    async with world(SCENE.now, hub.network) as w:
+        node = await w.node("a", blocks=SCENE.blocks, whitelist=permissions)
+        async with await ScriptedPeer.connect(node.endpoint, network=hub.network("p")) as peer:
+            theirs = await peer.handshake(relay=False)
+            assert theirs.services & m.ServiceFlags.BLOOM
+            wanted, other = (SCENE.spend(SCENE.mature[i]) for i in (0, 1))
+            outpoint = wanted.vin[0].prevout.serialize()
+            peer.send(m.FilterLoad(bytes(100), 5, 0, 0), m.FilterAdd(outpoint))
+            await peer.sync()
+            await node.send(other)
+            await node.send(wanted)
+            inv = await peer.wait_for(m.InvMessage)
+            assert inv.items == [m.Inv(m.InvType.WTX, wanted.wtxid)]
+            block = SCENE.block(other, wanted)
+            await node.feed([block])
+            peer.send(m.GetData([m.Inv(m.InvType.FILTERED_BLOCK, block.hash)]))
+            proof = await peer.wait_for(m.MerkleBlockMessage)
+            assert proof.tree.extract() == (block.header.merkle_root, [(2, wanted.txid)])
+            sent = await peer.wait_for(m.TxMessage)
+            assert sent.tx.raw == wanted.stripped
+            peer.send(m.FilterClear(), m.FilterAdd(b"x"))
+            await until(lambda: node.log.find("Misbehaving: peer=0: bad filteradd message"))
