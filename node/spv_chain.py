@@ -44,6 +44,8 @@ SETTLE = 2.0
 """Seconds that a caller waits at most for the wallets to reach the headers."""
 TIMESTAMP_WINDOW = 2 * 60 * 60
 """Seconds that a block's time may be off."""
+MAX_STRANGERS = 1000
+"""Transactions of others that are kept without a block: anybody can make up such as pay us."""
 BLOCKS_AT_ONCE = 8
 """Matching blocks that are fetched side by side."""
 
@@ -68,6 +70,15 @@ class _Again:
     start: int
     stop: int
     scripts: list[bytes] | None = None
+    begun: bool = False
+
+    def absorb(self, other: _Again) -> bool:
+        """Takes other along, if both are for certain scripts: one pass for what came of many payments."""
+        if self.begun or self.scripts is None or other.scripts is None:
+            return False
+        self.start, self.stop = min(self.start, other.start), max(self.stop, other.stop)
+        self.scripts += other.scripts
+        return True
 
 
 class NotNow(Exception):
@@ -290,7 +301,8 @@ class SpvChain:
 
     def _look_again(self, job: _Again) -> None:
         if job.start <= job.stop:
-            self._again.append(job)
+            if not any(waiting.absorb(job) for waiting in self._again):
+                self._again.append(job)
             self.wake()
 
     def _notice_growth(self, height: int) -> bool:
@@ -318,6 +330,7 @@ class SpvChain:
         stop = min(job.stop, self.view.height, job.start + STRETCH - 1)
         if stop > self.filters.client.height:
             return False
+        job.begun = True
         await self._match(self.chain.headers.chain[job.start : stop + 1], job.scripts)
         job.start = stop + 1
         if job.start > job.stop and job in self._again:
@@ -349,7 +362,8 @@ class SpvChain:
     async def _on_transaction(self, tx: Transaction, peer: int) -> None:
         """A peer sent a transaction; it is kept if it concerns a wallet."""
         concerned = [wallet for wallet in self.wallets() if wallet.ledger.concerns(tx)]
-        if concerned and self._plausible(tx, concerned):
+        room = sum(not entry.own for entry in self.pending) < MAX_STRANGERS
+        if concerned and room and self._plausible(tx, concerned):
             self._forget(self.pending.add(tx, self.ports.clock.time(), own=False))
         else:
             self._declined.insert(tx.txid)

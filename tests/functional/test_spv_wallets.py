@@ -285,6 +285,30 @@ async def test_a_peer_that_stops_answering_is_replaced(w: World) -> None:
 
 
 @virtual
+async def test_a_block_with_wrong_witnesses_is_refused(w: World) -> None:
+    liar, honest = await full_node(w, "liar"), await full_node(w, "honest")
+    async with light_node(w) as light:
+        ours = pay(SCENE, await light.payment(COIN))
+        scene = await extend(SCENE, honest, ours)
+        await liar.feed(scene.blocks[-1:])
+        block = scene.blocks[-1]
+        other = Transaction.make(ours.vin, ours.vout, version=ours.version, witness=[[b"\x51", b"\x51"]])
+        assert other.txid == ours.txid
+        mutated = Block(block.header, [block.vtx[0], other])
+
+        async def serve(peer: Any, message: object) -> None:
+            peer.connection.send_payload("block", mutated.raw)
+
+        liar.peers.handlers["getdata"] = serve
+        await light.dial(liar)
+        await until(lambda: light.node.log.find("mutated block"))
+        await w.sleep(10)
+        assert light.balance.trusted == 0 and light.spv.view.height < 111
+        await light.dial(honest)
+        await until(lambda: light.balance.trusted == COIN)
+
+
+@virtual
 async def test_a_peer_that_goes_in_the_middle_is_replaced_at_once(w: World) -> None:
     one, two = await full_node(w, "one"), await full_node(w, "two")
 
