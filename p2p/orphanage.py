@@ -71,10 +71,6 @@ class Orphanage:
         """Every orphan with its announcers."""
         return [(orphan.tx, sorted(orphan.announcers)) for orphan in self._orphans.values()]
 
-    def weight_of_peer(self, peer: int) -> int:
-        share = self._shares.get(peer)
-        return share.weight if share else 0
-
     def add(self, tx: Transaction, peer: int) -> bool:
         """Keeps tx, announced by peer; True if it is new. Too large a transaction is ignored."""
         if tx.weight > MAX_STANDARD_TX_WEIGHT:

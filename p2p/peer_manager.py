@@ -161,11 +161,6 @@ class PeerManager:
         """Where we listen, with the real ports."""
         return [listener.endpoint for listener in self.listeners]
 
-    @property
-    def listen_port(self) -> int | None:
-        """Of the first endpoint."""
-        return self.endpoints[0][1] if self.listeners else None
-
     async def run(self) -> None:
         """Runs all peers until `stop`."""
         events = self.context.chain.events

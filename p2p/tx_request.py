@@ -71,10 +71,6 @@ class TxRequestTracker:
     def count_in_flight(self, peer: int) -> int:
         return self._in_flight.get(peer, 0)
 
-    def count_candidates(self, peer: int) -> int:
-        states = (_State.DELAYED, _State.READY)
-        return sum(a.state in states for a in self._by_peer.get(peer, {}).values())
-
     def received_inv(self, peer: int, gtxid: GenTxid, *, preferred: bool, when: float) -> None:
         """The peer announced it; it may be asked for from `when` on. Nothing if that is known already."""
         announcements = self._by_hash.setdefault(gtxid.hash, {})

@@ -8,17 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..primitives.hashes import hash_hex
-from ..primitives.transaction import Transaction
 from .feerate import fee_for, format_money
 
 MAX_REPLACED_CLUSTERS = 100
 """Clusters with direct conflicts; bounds the work of sorting them anew."""
-MAX_SIGNALLING_SEQUENCE = 0xFFFFFFFD
-
-
-def signals_replacement(tx: Transaction) -> bool:
-    """Whether tx says by a sequence number that it may be replaced (BIP 125); wallets set it still."""
-    return any(txin.sequence <= MAX_SIGNALLING_SEQUENCE for txin in tx.vin)
 
 
 def too_many_clusters(txid: bytes, clusters: int) -> str | None:

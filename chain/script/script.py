@@ -224,10 +224,6 @@ def is_p2pk(script: bytes) -> bool:
     return len(script) == 67 and script[0] == 65 and script[1] in (4, 6, 7)
 
 
-def is_p2wpkh(script: bytes) -> bool:
-    return len(script) == 22 and script[:2] == b"\x00\x14"
-
-
 def is_p2wsh(script: bytes) -> bool:
     return len(script) == 34 and script[:2] == b"\x00\x20"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from pybitcoind.chain.descriptors import Descriptor, DescriptorError, parse_descriptor, parse_descriptors
+from pybitcoind.chain.descriptors import Descriptor, DescriptorError, parse_descriptors
 from pybitcoind.chain.descriptors.descriptor import Expansion
 from pybitcoind.chain.descriptors.hd import DerivationError
 from pybitcoind.chain.params import ChainParams
@@ -18,14 +18,6 @@ from .errors import RpcCode, RpcError, invalid_parameter
 
 DEFAULT_RANGE = 1000
 KEYS_AT_ONCE = 50
-
-
-def descriptor_of(text: str, params: ChainParams, *, require_checksum: bool = False) -> Descriptor:
-    """RpcError -5 with Core's message if text is no (single) descriptor."""
-    try:
-        return parse_descriptor(text, params, require_checksum=require_checksum, sink=KeyStore())
-    except DescriptorError as error:
-        raise RpcError(RpcCode.INVALID_ADDRESS_OR_KEY, str(error)) from None
 
 
 def descriptors_of(text: str, params: ChainParams, *, require_checksum: bool = False) -> list[Descriptor]:
