@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING
 
 from pybitcoind.wallet.chain_client import ChainClient
@@ -41,10 +42,12 @@ class WalletSide:
             remember=self._remember,
         )
         try:
-            await manager.open()
+            warnings = await manager.open()
         except WalletError as error:
             await manager.close()
             raise ConfigError(str(error)) from None
+        for text in warnings:
+            sys.stderr.write(f"Warning: {text}\n")
         self._manager = node.wallets = manager
 
     def _remember(self, name: str, load: bool) -> bool:
