@@ -13,6 +13,8 @@ NAMES = (
     "packages",
     "rawtransactions",
     "txoutproof",
+    "multisig",
+    "messages",
     "util",
     "mining",
     "getblocktemplate",
@@ -28,6 +30,7 @@ WALLET_NAMES = (
     "wallet_coins",
     "wallet_descriptors",
     "wallet_history",
+    "wallet_messages",
     "wallet_send",
 )
 
