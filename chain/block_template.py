@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from .consensus.blocks import block_subsidy
 from .consensus.context import HeaderContext
-from .consensus.deployments import compute_block_version
+from .consensus.deployments import compute_block_version, is_active
 from .consensus.limits import MAX_BLOCK_SIGOPS_COST, MAX_BLOCK_WEIGHT, MAX_TIMEWARP
 from .consensus.pow import bits_to_target, next_work_required
 from .consensus.transactions import is_final
@@ -98,7 +98,8 @@ def assemble(
         height, script_pubkey, block_subsidy(height, params) + sum(choice.fees), tail=tail
     )
     txs = [entry.tx for entry in choice.entries]
-    vtx = [generate_commitment([coinbase, *txs]), *txs]
+    segwit = is_active("segwit", prev.height, params)
+    vtx = [generate_commitment([coinbase, *txs], segwit), *txs]
     version = compute_block_version(prev, params)
     if params.mockable and settings.block_version is not None:
         version = settings.block_version
@@ -197,7 +198,7 @@ def with_transactions(block: Block, txs: Sequence[Transaction]) -> Block:
     index = witness_commitment_index(block)
     outs = [out for i, out in enumerate(coinbase.vout) if i != index]
     bare = Transaction.make(coinbase.vin, outs, version=coinbase.version, locktime=coinbase.locktime)
-    return with_coinbase(block, generate_commitment([bare, *txs]), txs)
+    return with_coinbase(block, generate_commitment([bare, *txs], coinbase.has_witness), txs)
 
 
 def with_coinbase(block: Block, coinbase: Transaction, txs: Sequence[Transaction] | None = None) -> Block:

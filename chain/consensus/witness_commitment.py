@@ -41,17 +41,20 @@ def commitment_script(vtx: Sequence[Transaction], reserved: bytes = RESERVED_VAL
     return WITNESS_COMMITMENT_HEADER + sha256d(witness_root(vtx) + reserved)
 
 
-def generate_commitment(vtx: Sequence[Transaction]) -> Transaction:
-    """The coinbase of vtx with the reserved value and, if it has none, an output with the commitment."""
+def generate_commitment(vtx: Sequence[Transaction], segwit: bool = True) -> Transaction:
+    """The coinbase of vtx with the reserved value and, if it has none, an output with the commitment.
+
+    segwit: it is active; before, the output is there just so, but no witness may be.
+    """
     coinbase = vtx[0]
     if _commitment_index(coinbase) is not None:
-        return fill_reserved_value(coinbase)
+        return fill_reserved_value(coinbase) if segwit else coinbase
     return Transaction.make(
         coinbase.vin,
         (*coinbase.vout, TxOut(0, commitment_script(vtx))),
         version=coinbase.version,
         locktime=coinbase.locktime,
-        witness=[[RESERVED_VALUE]],
+        witness=[[RESERVED_VALUE]] if segwit else (),
     )
 
 
