@@ -72,12 +72,23 @@ def _check_sections(config: Config) -> None:
         )
 
 
+_WHOLE_CHAIN = (
+    "txindex",
+    "blockfilterindex",
+    "coinstatsindex",
+    "txospenderindex",
+    "prune",
+    "reindex",
+    "loadblock",
+)
+
+
 def _check_role(config: Config) -> None:
     role = config.text("role", "full")
     if role not in ROLES:
         raise ConfigError(f"Unknown -role={role}. Valid values: {', '.join(ROLES)}.")
     if role == "spv":
-        for name in ("txindex", "blockfilterindex", "coinstatsindex", "prune", "reindex", "loadblock"):
+        for name in _WHOLE_CHAIN:
             if config.flag(name):
                 raise ConfigError(f"-{name} needs the whole chain, which -role=spv does not keep.")
     if role != "miner":

@@ -11,6 +11,8 @@ from pybitcoind.chain.consensus.limits import MAX_FUTURE_BLOCK_TIME
 from pybitcoind.chain.events import EventBus
 from pybitcoind.chain.indexes.base import Index
 from pybitcoind.chain.indexes.block_filters import BlockFilterIndex
+from pybitcoind.chain.indexes.coin_stats import CoinStatsIndex
+from pybitcoind.chain.indexes.spenders import SpenderIndex
 from pybitcoind.chain.indexes.transactions import TxIndex
 from pybitcoind.chain.manager import ChainManager, ChainOptions
 from pybitcoind.chain.mempool import persistence
@@ -96,6 +98,10 @@ class FullNode:
         parts = (node.chain, node.events, node.ports, node.params)
         if node.config.flag("txindex"):
             yield TxIndex.NAME, TxIndex(*parts)
+        if node.config.flag("coinstatsindex"):
+            yield CoinStatsIndex.NAME, CoinStatsIndex(*parts)
+        if node.config.flag("txospenderindex"):
+            yield SpenderIndex.NAME, SpenderIndex(*parts)
         if filter_index_wanted(node.config):
             self._filter_index = BlockFilterIndex(*parts)
             yield BlockFilterIndex.NAME, self._filter_index

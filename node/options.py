@@ -71,6 +71,7 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
         ("blocknotify", "<cmd>", "Run this command when the best block changes; %s is its hash"),
         ("blocksdir", "<dir>", "Directory to hold the blocks directory (default: the data directory)"),
         ("blocksonly", "", "Reject transactions from network peers (default: 0)"),
+        ("coinstatsindex", "", "Maintain an index of coin statistics, for gettxoutsetinfo (default: 0)"),
         ("conf", "<file>", "Configuration file, relative to the data directory (default: bitcoin.conf)"),
         ("daemon", "", "Run in the background as a daemon (default: 0)"),
         ("daemonwait", "", "As -daemon, but exit only when the start is done (default: 0)"),
@@ -96,6 +97,7 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
         ("shutdownnotify", "<cmd>", "Run this command before the shutdown begins"),
         ("startupnotify", "<cmd>", "Run this command when the start is done"),
         ("txindex", "", "Maintain an index of all transactions (default: 0)"),
+        ("txospenderindex", "", "Maintain an index of spenders, for gettxspendingprevout (default: 0)"),
         ("version", "", "Print version and exit"),
     ),
     Category.CONNECTION: (
@@ -255,9 +257,7 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
 }
 
 NO_EFFECT_YET: dict[Category, str] = {
-    Category.OPTIONS: "blockreconstructionextratxn=<n> blocksxor coinstatsindex "
-    "dbbatchsize "
-    "persistmempoolv1 txospenderindex",
+    Category.OPTIONS: "blockreconstructionextratxn=<n> blocksxor dbbatchsize persistmempoolv1",
     Category.CONNECTION: "asmap=<file> cjdnsreachable discover dns fixedseeds i2pacceptincoming listenonion "
     "maxreceivebuffer=<n> maxsendbuffer=<n> maxuploadtarget=<n> natpmp "
     "torcontrol=<ip>:<port> torpassword=<pass> txreconciliation v2transport",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pybitcoind.chain.descriptors import infer_descriptor
+from pybitcoind.chain.header_tree import HeaderNode
+from pybitcoind.chain.indexes.coin_stats import CoinStatsIndex
 from pybitcoind.chain.primitives.hashes import hash_hex
 from pybitcoind.chain.primitives.transaction import Coin, OutPoint
 from pybitcoind.chain.storage.records import unpack_coin
@@ -13,6 +15,7 @@ from pybitcoind.wallet.signing import Keyring
 
 from .amounts import Amount, Json
 from .arguments import ANY_NUM, ARR, BOOL, HASH, OBJ, RANGE, STR, UINT
+from .block_stats import parse_hash_or_height
 from .context import RpcContext
 from .documents import MORE_ON_DESCRIPTORS, SCRIPT_PUBKEY
 from .errors import RpcCode, RpcError, invalid_parameter, misc_error, type_error
@@ -226,9 +229,21 @@ async def gettxoutsetinfo(ctx: RpcContext, hash_type: str, hash_or_height: Json,
         kind = UtxoHashType(hash_type)
     except ValueError:
         raise invalid_parameter(f"'{hash_type}' is not a valid hash_type") from None
-    if hash_or_height is not None:
-        raise invalid_parameter("Querying specific block heights requires coinstatsindex")
     await ctx.chain.flush()
+    index, wanted = ctx.coin_stats_index, None
+    if hash_or_height is not None:
+        if index is None:
+            raise invalid_parameter("Querying specific block heights requires coinstatsindex")
+        if kind is UtxoHashType.HASH_SERIALIZED_3:
+            raise invalid_parameter("hash_serialized_3 hash type cannot be queried for a specific block")
+        if not use_index:
+            raise invalid_parameter("Cannot set use_index to false when querying for a specific block")
+        wanted = parse_hash_or_height(ctx, hash_or_height)
+    if index is not None and use_index:
+        tip = ctx.chain.tip
+        await _sync(ctx, index, wanted)
+        if kind is not UtxoHashType.HASH_SERIALIZED_3:
+            return await _stats_of_index(index, wanted or tip, kind)
     stats = await utxo_set_stats(ctx.chain.chainstate.store, kind, ctx.ports.workers)
     node = ctx.chain.headers.get(stats.best_block or b"")
     if node is None:
@@ -244,6 +259,48 @@ async def gettxoutsetinfo(ctx: RpcContext, hash_type: str, hash_or_height: Json,
     out["total_amount"] = Amount(stats.total_amount)
     out["transactions"] = stats.transactions
     out["disk_size"] = stats.disk_size
+    return out
+
+
+async def _sync(ctx: RpcContext, index: CoinStatsIndex, wanted: HeaderNode | None) -> None:
+    """Has the index handle what happened; RpcError -32603 if it is not as far as the wanted block."""
+    if index.synced:
+        await ctx.chain.events.drained()
+    elif wanted is not None and wanted.height > index.best_height:
+        raise RpcError(
+            RpcCode.INTERNAL_ERROR,
+            "Unable to get data because coinstatsindex is still syncing. "
+            f"Current height: {index.best_height}",
+        )
+
+
+async def _stats_of_index(index: CoinStatsIndex, node: HeaderNode, kind: UtxoHashType) -> Json:
+    stats = await index.find(node.hash)
+    if stats is None:
+        raise RpcError(RpcCode.INTERNAL_ERROR, "Unable to read UTXO set")
+    moved = stats.block
+    out: dict[str, Json] = {
+        "height": node.height,
+        "bestblock": hash_hex(node.hash),
+        "txouts": stats.txouts,
+        "bogosize": stats.bogosize,
+    }
+    if kind is UtxoHashType.MUHASH:
+        out["muhash"] = hash_hex(stats.muhash)
+    out["total_amount"] = Amount(stats.total_amount)
+    out["total_unspendable_amount"] = Amount(stats.total_unspendable_amount)
+    out["block_info"] = {
+        "prevout_spent": Amount(moved.prevout_spent),
+        "coinbase": Amount(moved.coinbase),
+        "new_outputs_ex_coinbase": Amount(moved.new_outputs_ex_coinbase),
+        "unspendable": Amount(moved.unspendable),
+        "unspendables": {
+            "genesis_block": Amount(moved.genesis_block),
+            "bip30": Amount(moved.bip30),
+            "scripts": Amount(moved.scripts),
+            "unclaimed_rewards": Amount(moved.unclaimed_rewards),
+        },
+    }
     return out
 
 

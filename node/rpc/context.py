@@ -10,6 +10,8 @@ from .errors import RpcCode, RpcError, misc_error
 
 if TYPE_CHECKING:
     from pybitcoind.chain.indexes.block_filters import BlockFilterIndex
+    from pybitcoind.chain.indexes.coin_stats import CoinStatsIndex
+    from pybitcoind.chain.indexes.spenders import SpenderIndex
     from pybitcoind.chain.indexes.transactions import TxIndex
     from pybitcoind.chain.manager import ChainManager
     from pybitcoind.chain.mempool.pool import Mempool
@@ -78,6 +80,16 @@ class RpcContext:
     def tx_index(self) -> TxIndex | None:
         """None without -txindex."""
         return self.node.indexes.get("txindex")  # type: ignore[return-value]
+
+    @property
+    def coin_stats_index(self) -> CoinStatsIndex | None:
+        """None without -coinstatsindex."""
+        return self.node.indexes.get("coinstatsindex")  # type: ignore[return-value]
+
+    @property
+    def spender_index(self) -> SpenderIndex | None:
+        """None without -txospenderindex."""
+        return self.node.indexes.get("txospenderindex")  # type: ignore[return-value]
 
     @property
     def filter_index(self) -> BlockFilterIndex | None:

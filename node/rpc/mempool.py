@@ -11,6 +11,7 @@ from pybitcoind.chain.primitives.hashes import hash_hex
 from pybitcoind.chain.primitives.serialize import DecodeError
 from pybitcoind.chain.primitives.transaction import OutPoint, Transaction
 from pybitcoind.chain.script.script import MAX_SCRIPT_SIZE, has_valid_ops, is_unspendable
+from pybitcoind.chain.storage.database import StorageError
 
 from ..broadcast import BroadcastError, broadcast_transaction
 from .amounts import Amount, Json, amount_from_value, feerate_from_value
@@ -27,6 +28,7 @@ from .arguments import (
     check_object,
     expect_type,
     is_hex,
+    parse_bool,
     parse_hash,
     parse_int,
     parse_str,
@@ -415,13 +417,16 @@ _SPEND_EXAMPLE = (
     ),
 )
 async def gettxspendingprevout(ctx: RpcContext, outputs: list[Json], options: Json) -> Json:
-    """There is no index of spenders here: what the mempool lacks cannot be looked up."""
+    """Answers of the mempool come first, as in Core, then those of the index."""
     if not outputs:
         raise invalid_parameter("Invalid parameter, outputs are missing")
     options = options or {}
     check_object(
         options, {"mempool_only": "bool", "return_spending_tx": "bool"}, allow_null=True, strict=True
     )
+    index = ctx.spender_index
+    mempool_only = parse_bool(options.get("mempool_only", index is None))
+    with_tx = parse_bool(options.get("return_spending_tx", False))
     wanted: list[tuple[OutPoint, dict[str, Json]]] = []
     for value in outputs:
         expect_type(value, "object")
@@ -431,17 +436,36 @@ async def gettxspendingprevout(ctx: RpcContext, outputs: list[Json], options: Js
         if vout < 0:
             raise invalid_parameter("Invalid parameter, vout cannot be negative")
         wanted.append((OutPoint(txid, vout), dict(value)))
-    pool, rows = ctx.mempool, []
+    pool = ctx.mempool
+    rows: list[Json] = []
+    left = []
     for outpoint, row in wanted:
-        spender = pool.spender_of(outpoint)
+        tx = pool.spender_of(outpoint)
+        if tx is None and not mempool_only:
+            left.append((outpoint, row))
+            continue
+        rows.append(row | _spending(tx, with_tx))
+    if not left:
+        return rows
+    if index is None or not index.synced:
+        raise misc_error("Mempool lacks a relevant spend, and txospenderindex is unavailable.")
+    await ctx.chain.events.drained()
+    for outpoint, row in left:
+        try:
+            spender = await index.find(outpoint)
+        except StorageError:
+            where = f"{hash_hex(outpoint.txid)}:{outpoint.vout}"
+            raise misc_error(f"IO error finding spending tx for outpoint {where}.") from None
         if spender is not None:
-            row["spendingtxid"] = hash_hex(spender.txid)
-            if options.get("return_spending_tx"):
-                row["spendingtx"] = spender.raw.hex()
-        elif options.get("mempool_only") is False:
-            raise misc_error("Mempool lacks a relevant spend, and txospenderindex is unavailable.")
+            row |= _spending(spender.tx, with_tx) | {"blockhash": hash_hex(spender.block_hash)}
         rows.append(row)
     return rows
+
+
+def _spending(tx: Transaction | None, with_tx: bool) -> dict[str, Json]:
+    if tx is None:
+        return {}
+    return {"spendingtxid": hash_hex(tx.txid)} | ({"spendingtx": tx.raw.hex()} if with_tx else {})
 
 
 _ORPHAN = (
