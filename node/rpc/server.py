@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 MAX_HEADERS_SIZE = 8192
 MAX_BODY_SIZE = 0x02000000
 BRUTE_FORCE_DELAY = 0.25
+LONGEST_STRETCH = 0.02
+"""Seconds that a batch runs until others get a turn."""
 _FAILED_START = "Unable to start HTTP server. See debug log for details."
 _SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,;-_/:?@()")
 
@@ -360,7 +362,11 @@ class RpcServer:
                 if not self._may_call(call.user, str(item.get("method"))):
                     return _status(403)
         replies = []
+        breath = self._clock.monotonic()
         for item in items:
+            if self._clock.monotonic() - breath > LONGEST_STRETCH:
+                await self._clock.sleep(0)
+                breath = self._clock.monotonic()
             try:
                 self._parse(item, call, peer)
                 reply = call.reply(await self._execute(call))
