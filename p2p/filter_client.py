@@ -183,22 +183,21 @@ class FilterClient:
             rows.append(HashRow(height, self._top.ancestor(height).hash, self._hash_at(height), claimed))
         return start, rows
 
-    def restore(self, rows: Sequence[HashRow]) -> None:
-        """Takes up what was kept, up to the first block that is not known any more."""
-        self._hashes, self._headers, self._top, self.disputed = bytearray(), bytearray(), None, {}
-        header = ZERO_HASH
-        for height, row in enumerate(rows):
+    def restore(self, rows: Sequence[HashRow]) -> bool:
+        """Takes up what was kept, the next rows from genesis on; False at the first block that is not known
+        any more: the rest is of no use."""
+        for row in rows:
             node = self._tree.get(row.block_hash)
-            if node is None or node.height != height or node.prev is not self._top:
-                break
-            header = filter_header(row.filter_hash, header)
+            if node is None or node.height != self.height + 1 or node.prev is not self._top:
+                self._touch(self.height + 1)
+                return False
+            self._headers += filter_header(row.filter_hash, self.filter_header(self.height))
             self._hashes += row.filter_hash
-            self._headers += header
             self._top = node
             if row.disputed:
                 claimed = row.disputed
-                self.disputed[height] = [claimed[i : i + 32] for i in range(0, len(claimed), 32)]
-        self.unsaved = self.height + 1 if len(rows) > self.height + 1 else None
+                self.disputed[node.height] = [claimed[i : i + 32] for i in range(0, len(claimed), 32)]
+        return True
 
     def _touch(self, height: int) -> None:
         self.unsaved = height if self.unsaved is None else min(self.unsaved, height)

@@ -52,10 +52,11 @@ class FilterStore:
     async def close(self) -> None:
         await self._db.close()
 
-    async def hashes(self) -> list[HashRow]:
-        """All rows from genesis up."""
+    async def hashes(self, start: int, limit: int) -> list[HashRow]:
+        """The rows from height start on, at most limit."""
+        query = "SELECT * FROM hashes WHERE height>=? ORDER BY height LIMIT ?"
         return await self._db.read(
-            lambda conn: [HashRow(*row) for row in conn.execute("SELECT * FROM hashes ORDER BY height")]
+            lambda conn: [HashRow(*row) for row in conn.execute(query, (start, limit))]
         )
 
     async def put_hashes(self, start: int, rows: Sequence[HashRow]) -> None:

@@ -13,6 +13,7 @@ from pybitcoind.chain.primitives.hashes import hash_hex, sha256d
 from .filter_client import Action, AskFilter, AskHeaders, Drop, FetchBlock, FilterClient, Rewound, Undecided
 from .filter_judge import find_fault
 from .filter_store import FilterStore
+from .handshake import ConnectionType
 from .messages import CFHeaders, CFilter, GetCFHeaders, GetCFilters, NetAddress, ServiceFlags
 from .messages.filters import BASIC_FILTER
 
@@ -26,6 +27,10 @@ FILTER_PATIENCE = 10.0
 LOOK_INTERVAL = 5.0
 WAITING_INTERVAL = 1.0
 """Seconds between looks at what is due: usually, and while an answer is owed."""
+PAGE = 10_000
+"""Rows of the store that are read in one go."""
+MAX_WITHOUT_FILTERS = 2
+"""Automatic outbound connections to peers that serve no filters; more would take the place of better ones."""
 FILTERS_AT_ONCE = 250
 """In one request: some 5 MB on the main network."""
 
@@ -77,21 +82,33 @@ class FilterSync:
     async def open(self, store: FilterStore) -> None:
         """From now on what is known is kept in store; takes up what it holds. The caller closes it."""
         self.store = store
-        self.client.restore(await store.hashes())
+        while rows := await store.hashes(self.client.height + 1, PAGE):
+            if not self.client.restore(rows):
+                break
 
     # Peers
 
     def add_peer(self, peer: Peer) -> None:
         """Its handshake is complete."""
         if not peer.features.services & ServiceFlags.COMPACT_FILTERS:
-            if not peer.inbound:
-                self.context.log.info(f"No compact filters from {peer.log_name}: it is used for headers only")
+            self._without_filters(peer)
             return
         if peer.address in self._liars:
             peer.disconnect("gave false filters before", info=True)
             return
         self.client.add_peer(peer.id)
         self.wake()
+
+    def _without_filters(self, peer: Peer) -> None:
+        others = [
+            other
+            for other in self.context.complete_peers()
+            if other.kind is peer.kind and not other.features.services & ServiceFlags.COMPACT_FILTERS
+        ]
+        if peer.kind is ConnectionType.OUTBOUND_FULL_RELAY and len(others) > MAX_WITHOUT_FILTERS:
+            peer.disconnect("peer serves no compact filters", info=True)
+        elif not peer.inbound:
+            self.context.log.info(f"No compact filters from {peer.log_name}: it is used for headers only")
 
     def remove_peer(self, peer: Peer) -> None:
         self.client.remove_peer(peer.id)

@@ -210,5 +210,8 @@ class OutboundLoop:
             wanted = ServiceFlags.NETWORK | ServiceFlags.WITNESS
             if kind is not ConnectionType.FEELER and entry.services & wanted != wanted:
                 continue
+            filters = entry.services & ServiceFlags.COMPACT_FILTERS
+            if manager.options.headers_only and not filters and tries < MAX_TRIES_A_LOOK // 2:
+                continue
             return address, entry.services
         return None

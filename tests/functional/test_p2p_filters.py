@@ -10,6 +10,7 @@ from pybitcoind.chain.block_filter import BlockFilter
 from pybitcoind.chain.header_tree import HeaderNode
 from pybitcoind.chain.primitives.transaction import Transaction
 from pybitcoind.p2p import messages as m
+from pybitcoind.p2p.handshake import ConnectionType
 from pybitcoind.p2p.memory_network import MemoryHub
 from pybitcoind.p2p.tx_request import GenTxid
 
@@ -84,6 +85,23 @@ async def test_a_node_that_serves_a_false_filter_is_dropped() -> None:
         assert index is not None
         truth = await index.filter_hashes(131, honest.chain.tip)
         assert truth is not None and sync.client.filter_hash(131) == truth[0]
+
+
+def test_few_outbound_peers_may_serve_no_filters() -> None:
+    async def run() -> None:
+        async with world(LAST.now, MemoryHub().network) as w:
+            light = await w.node("light", headers_only=True, services=0)
+            for number in range(4):
+                plain = await w.node(f"plain{number}", port=18444 + number)
+                assert light.peers.add_connection(
+                    f"127.0.0.1:{plain.endpoint[1]}", ConnectionType.OUTBOUND_FULL_RELAY
+                )
+                await until(lambda number=number: len(light.log.find("peer connected")) == number + 1)
+            await until(lambda: len(light.peers.peers) == 2)
+            assert len(light.log.find("it is used for headers only")) == 2
+            assert len(light.log.find("peer serves no compact filters")) == 2
+
+    run_virtual(run())
 
 
 def test_own_transactions_are_announced_and_served_and_others_are_asked_for() -> None:

@@ -269,7 +269,7 @@ def test_what_is_kept_is_taken_up_again() -> None:
     rows = keep(world, kept)
     assert len(rows) == 132 and world.client.changes() is None
     again = World()
-    again.client.restore(rows)
+    assert again.client.restore(rows[:60]) and again.client.restore(rows[60:])
     assert again.client.height == 131 and again.client.filter_header(131) == world.client.filter_header(131)
     assert again.client.disputed == world.client.disputed and list(again.client.disputed) == [50]
     assert again.client.changes() is None
@@ -285,7 +285,7 @@ def test_of_what_is_kept_only_blocks_that_are_known_count() -> None:
     world.run()
     rows = keep(world, {})
     other = World(BLOCKS[:5])
-    other.client.restore(rows)
+    assert not other.client.restore(rows)
     assert other.client.height == 4
     assert other.client.changes() == (5, []), "the rest is to be forgotten"
 

@@ -19,7 +19,8 @@ async def test_hashes_by_height_and_what_takes_their_place() -> None:
     await store.put_hashes(5, [])
     await store.close()
     again = await FilterStore.open(storage, regtest())
-    assert await again.hashes() == [row(0), row(1), row(2), row(3), row(4, 1)]
+    assert await again.hashes(0, 100) == [row(0), row(1), row(2), row(3), row(4, 1)]
+    assert await again.hashes(2, 2) == [row(2), row(3)] and await again.hashes(5, 9) == []
     await again.close()
 
 
