@@ -20,16 +20,16 @@ def build_parser() -> argparse.ArgumentParser:
         prog="pybitcoin-localnet",
         description="Runs a Bitcoin network of several nodes on this machine: full nodes, miners, SPV nodes.",
     )
-    parser.add_argument(
-        "--dir",
-        type=Path,
-        default=Path(os.environ.get("PYBITCOIN_LOCALNET", DEFAULT_FOLDER)),
-        help="the network's folder (default: $PYBITCOIN_LOCALNET, else %(default)s)",
-    )
+    default = Path(os.environ.get("PYBITCOIN_LOCALNET", DEFAULT_FOLDER))
+    where = f"the network's folder (default: $PYBITCOIN_LOCALNET, else {default})"
+    parser.add_argument("--dir", type=Path, default=default, help=where)
+    # the same behind the command, where a default would undo what stands before it
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--dir", type=Path, default=argparse.SUPPRESS, help=where)
     parser.add_argument("--demo", action="store_true", help="play the whole story, check it, and end")
     sub = parser.add_subparsers(dest="command", metavar="COMMAND")
 
-    up = sub.add_parser("up", help="start the network and show it until Ctrl-C")
+    up = sub.add_parser("up", help="start the network and show it until Ctrl-C", parents=[common])
     up.add_argument("--full", type=int, default=2, metavar="N", help="full nodes (default: 2)")
     up.add_argument("--miners", type=int, default=1, metavar="N", help="miners (default: 1)")
     up.add_argument("--spv", type=int, default=1, metavar="N", help="SPV nodes (default: 1)")
@@ -45,31 +45,35 @@ def build_parser() -> argparse.ArgumentParser:
     up.add_argument("--keep", action="store_true", help="go on with the chains of the last run")
     up.add_argument("--plain", action="store_true", help="plain lines instead of the live table")
 
-    sub.add_parser("status", help="the nodes, one row each").set_defaults(run=commands.status)
+    sub.add_parser("status", help="the nodes, one row each", parents=[common]).set_defaults(
+        run=commands.status
+    )
 
-    cli = sub.add_parser("cli", help="pybitcoin-cli on one node")
+    cli = sub.add_parser("cli", help="pybitcoin-cli on one node", parents=[common])
     cli.add_argument("node", metavar="NODE")
     cli.add_argument("words", metavar="METHOD …", nargs=argparse.REMAINDER)
     cli.set_defaults(run=commands.cli)
 
-    chain = sub.add_parser("chain", help="a node's blocks, newest first")
+    chain = sub.add_parser("chain", help="a node's blocks, newest first", parents=[common])
     chain.add_argument("node", metavar="NODE")
     chain.add_argument(
         "-n", "--count", type=int, default=commands.CHAIN_ENTRIES, help="how many (default: 10)"
     )
     chain.set_defaults(run=commands.chain)
 
-    wallets = sub.add_parser("wallets", help="every node's addresses and balances")
+    wallets = sub.add_parser("wallets", help="every node's addresses and balances", parents=[common])
     wallets.add_argument("-n", "--count", type=int, default=5, help="addresses of each wallet (default: 5)")
     wallets.set_defaults(run=commands.wallets)
 
-    send = sub.add_parser("send", help="pay from one node's wallet to another's, or to an address")
+    send = sub.add_parser(
+        "send", help="pay from one node's wallet to another's, or to an address", parents=[common]
+    )
     send.add_argument("sender", metavar="FROM")
     send.add_argument("receiver", metavar="TO")
     send.add_argument("amount", metavar="AMOUNT", help="in BTC")
     send.set_defaults(run=commands.send)
 
-    mine = sub.add_parser("mine", help="mine blocks at once")
+    mine = sub.add_parser("mine", help="mine blocks at once", parents=[common])
     mine.add_argument("blocks", type=int, metavar="N", nargs="?", default=1)
     mine.set_defaults(run=commands.mine)
 
@@ -77,17 +81,17 @@ def build_parser() -> argparse.ArgumentParser:
         ("stop", "stop one node", commands.stop),
         ("start", "start it again", commands.start),
     ):
-        one = sub.add_parser(name, help=text)
+        one = sub.add_parser(name, help=text, parents=[common])
         one.add_argument("node", metavar="NODE")
         one.set_defaults(run=run)
 
-    logs = sub.add_parser("logs", help="the end of a node's debug.log")
+    logs = sub.add_parser("logs", help="the end of a node's debug.log", parents=[common])
     logs.add_argument("node", metavar="NODE")
     logs.add_argument("-n", "--lines", type=int, default=40, help="how many lines (default: 40)")
     logs.add_argument("-f", "--follow", action="store_true", help="go on with what comes")
     logs.set_defaults(run=commands.logs)
 
-    sub.add_parser("down", help="end the network").set_defaults(run=commands.down)
+    sub.add_parser("down", help="end the network", parents=[common]).set_defaults(run=commands.down)
     return parser
 
 
