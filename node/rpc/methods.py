@@ -15,6 +15,7 @@ NAMES = (
     "txoutproof",
     "multisig",
     "messages",
+    "fees",
     "util",
     "mining",
     "getblocktemplate",
