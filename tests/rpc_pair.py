@@ -179,8 +179,8 @@ class Pair:
         self.core.close()
         self.ours.close()
         self.process.terminate()
-        self.daemon.kill()
-        self.process.wait(60)
+        with self.daemon:  # kills it, and closes its file
+            self.process.wait(60)
 
     def same(self, method: str, *params: Any, named: dict[str, Any] | None = None) -> Any:
         """Core's result, None after an error."""
