@@ -8,7 +8,7 @@ from typing import Protocol
 
 from pybitcoind.chain.descriptors import Expansion, KeyOrigin
 from pybitcoind.chain.primitives.hashes import hash160, sha256
-from pybitcoind.chain.primitives.transaction import OutPoint, Transaction, TxIn, TxOut
+from pybitcoind.chain.primitives.transaction import MAX_MONEY, OutPoint, Transaction, TxIn, TxOut
 from pybitcoind.chain.script import secp
 from pybitcoind.chain.script.flags import STANDARD_FLAGS
 from pybitcoind.chain.script.script import iter_ops, push_data
@@ -135,6 +135,9 @@ def sign_transaction(
         if out is None:
             errors[index] = "Input not found or already spent"
             continue
+        if out.value == MAX_MONEY and signed.witness_of(index):  # stands for an amount nobody told
+            errors[index] = "Missing amount"
+            continue
         error = verify_input(signed, index, out, STANDARD_FLAGS, digests)
         if error is not None:
             errors[index] = _failure(error.message)
@@ -144,7 +147,7 @@ def sign_transaction(
 def _failure(message: str) -> str:
     if message == "Operation not valid with the current stack size":
         return "Unable to sign input, invalid stack size (possibly missing key)"
-    if message == "Script failed an OP_CHECKMULTISIGVERIFY operation" or message == "Signature must be zero":
+    if message == "Signature must be zero for failed CHECK(MULTI)SIG operation":
         return "CHECK(MULTI)SIG failing with non-zero signature (possibly need more signatures)"
     return message
 

@@ -651,7 +651,7 @@ def parse_outputs(ctx: RpcContext, outputs: Json) -> list[TxOut]:
 async def signrawtransactionwithkey(
     ctx: RpcContext, hexstring: str, privkeys: Json, prevtxs: Json, sighashtype: str | None
 ) -> Json:
-    tx = decode_tx(hexstring)
+    tx = decode_tx(hexstring, True)
     if tx is None:
         raise RpcError(
             RpcCode.DESERIALIZATION_ERROR, "TX decode failed. Make sure the tx has at least one input."

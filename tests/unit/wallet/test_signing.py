@@ -119,3 +119,12 @@ def test_bip341_key_path_signatures(shared: Path) -> None:
             count += 1
     print(f"{count} inputs")
     assert count
+
+
+def test_why_an_input_is_not_complete() -> None:
+    tx, spent = spending(KINDS["p2wsh multisig"])
+    _, errors = sign_transaction(tx, spent, keyring(KINDS["p2wsh multisig"], SECRETS[:1]))
+    assert errors == {0: "CHECK(MULTI)SIG failing with non-zero signature (possibly need more signatures)"}
+    unknown = {outpoint: out._replace(value=21_000_000 * 10**8) for outpoint, out in spent.items()}
+    _, errors = sign_transaction(tx, unknown, keyring(KINDS["p2wsh multisig"], SECRETS))
+    assert errors == {0: "Missing amount"}
