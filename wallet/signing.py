@@ -11,7 +11,7 @@ from pybitcoind.chain.primitives.hashes import hash160, sha256
 from pybitcoind.chain.primitives.transaction import MAX_MONEY, OutPoint, Transaction, TxIn, TxOut
 from pybitcoind.chain.script import secp
 from pybitcoind.chain.script.flags import STANDARD_FLAGS
-from pybitcoind.chain.script.script import iter_ops, push_data
+from pybitcoind.chain.script.script import is_p2tr, iter_ops, push_data
 from pybitcoind.chain.script.sighash import TxDigests, legacy_sighash, segwit_v0_sighash, taproot_sighash
 from pybitcoind.chain.script.solver import solve
 from pybitcoind.chain.script.taproot import output_key, taptweak
@@ -172,8 +172,13 @@ class _InputSigner:
         self.existing = _existing_pushes(tx, index)
 
     def sign(self) -> tuple[bytes, tuple[bytes, ...]]:
-        """(script_sig, witness): the old ones where nothing can be signed."""
+        """(script_sig, witness): the old ones where they are complete, or nothing is known of the script.
+
+        Where keys are missing, the scripts and as many signatures as there are, as Core leaves them.
+        """
         old = self.tx.vin[self.index].script_sig, self.tx.witness_of(self.index)
+        if any(old) and self._is_complete():
+            return old
         script, pushes = self.out.script_pubkey, b""
         kind, solutions = solve(script)
         if kind == "scripthash":
@@ -184,11 +189,18 @@ class _InputSigner:
             kind, solutions = solve(script)
         if kind in ("witness_v0_keyhash", "witness_v0_scripthash", "witness_v1_taproot"):
             stack = self._witness_stack(kind, solutions)
-            return (pushes, tuple(stack)) if stack is not None else old
+            if stack is None:
+                return (pushes, ()) if pushes else old
+            return pushes, tuple(stack)
         stack = self._stack(kind, solutions, script, segwit=False)
         if stack is None:
-            return old
+            return (pushes, ()) if pushes else old
         return b"".join(push_data(item) for item in stack) + pushes, ()
+
+    def _is_complete(self) -> bool:
+        if not self.complete and is_p2tr(self.out.script_pubkey):
+            return False
+        return verify_input(self.tx, self.index, self.out, STANDARD_FLAGS, self.digests) is None
 
     def _witness_stack(self, kind: str, solutions: list[bytes]) -> list[bytes] | None:
         if kind == "witness_v1_taproot":
@@ -201,7 +213,7 @@ class _InputSigner:
             return None
         inner, inner_solutions = solve(witness)
         stack = self._stack(inner, inner_solutions, witness, segwit=True)
-        return None if stack is None else [*stack, witness]
+        return [*(stack or ()), witness]
 
     def _stack(self, kind: str, solutions: list[bytes], code: bytes, *, segwit: bool) -> list[bytes] | None:
         if kind == "pubkey":
@@ -217,8 +229,8 @@ class _InputSigner:
             return self._multisig_stack(solutions, code, segwit)
         return None
 
-    def _multisig_stack(self, solutions: list[bytes], code: bytes, segwit: bool) -> list[bytes] | None:
-        """The signatures in the order of their keys; an empty one for each that is still missing."""
+    def _multisig_stack(self, solutions: list[bytes], code: bytes, segwit: bool) -> list[bytes]:
+        """The signatures in the order of their keys; half as many empty ones as are missing (as in Core)."""
         required = solutions[0][0]
         signatures: list[bytes] = []
         for pubkey in solutions[1:-1]:
@@ -228,9 +240,7 @@ class _InputSigner:
                     signature = self._signature(pubkey, code, segwit)
                 if signature is not None:
                     signatures.append(signature)
-        if not signatures:
-            return None
-        return [b"", *signatures, *[b""] * (required - len(signatures))]
+        return [b"", *signatures, *[b""] * ((required - len(signatures) + 1) // 2)]
 
     def _taproot_stack(self, program: bytes) -> list[bytes] | None:
         internal = self.provider.internal_key(program)

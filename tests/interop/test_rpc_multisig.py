@@ -116,9 +116,10 @@ def test_combinerawtransaction(pair: Pair) -> None:
     pair.check()
     multi = f"multi(2,{','.join(KEYS[:3])})"
     kinds = [multi, f"sh({multi})", f"wsh({multi})", f"sh(wsh({multi}))"]
-    kinds += [f"{kind}({KEYS[0]})" for kind in ("pk", "pkh", "wpkh", "tr")]
+    kinds += [f"{kind}({KEYS[0]})" for kind in ("pk", "pkh", "wpkh")]
     kinds += [f"sh(wpkh({KEYS[0]}))", f"sh(pk({KEYS[0]}))", f"wsh(pkh({KEYS[0]}))"]
     scripts = [_script(pair, kind) for kind in kinds]
+    scripts.append(_script(pair, f"tr({KEYS[19]})"))  # we sign taproot with the bare key, Core does not
     scripts += [b"\x51\x02\x4e\x73", b"\x51", b"\x51\x51\x93\x52\x88", b"\x52\x03abc"]
     fund = _fund(pair, scripts)
     inputs = [{"txid": hash_hex(fund.txid), "vout": vout} for vout in range(len(scripts))]
@@ -135,6 +136,9 @@ def test_combinerawtransaction(pair: Pair) -> None:
     copies.append(signed(raw, WIFS[0], hash_type="SINGLE"))
     for one in copies:
         pair.same("combinerawtransaction", [one])
+        for wifs in ([], WIFS[:1], WIFS[1:2], WIFS[1:], WIFS):
+            pair.same("signrawtransactionwithkey", one, wifs, prevouts)
+            pair.same("signrawtransactionwithkey", one, wifs)
     for two in permutations(copies, 2):
         pair.same("combinerawtransaction", two)
     for three in permutations(copies[:4], 3):
@@ -144,9 +148,11 @@ def test_combinerawtransaction(pair: Pair) -> None:
     pair.same("combinerawtransaction", [signed(fewer, WIFS[1]), copies[1]])
     _damaged(pair, [Transaction.decode(bytes.fromhex(copy)) for copy in copies[1:5]])
     unknown = pair.same("createrawtransaction", [{"txid": "ab" * 32, "vout": 0}], {address: 1})
+    no_input = pair.core.call("createrawtransaction", [], {address: 1})
+    pair.same("signrawtransactionwithkey", no_input, WIFS)
     for txs in ([], [""], ["00"], [raw, "zz"], [unknown], [raw, unknown], [5], [None], raw, None, {}):
         pair.same("combinerawtransaction", txs)
-    pair.same("combinerawtransaction", [pair.core.call("createrawtransaction", [], {address: 1})])
+    pair.same("combinerawtransaction", [no_input])
     pair.check()
 
 
