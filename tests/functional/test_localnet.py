@@ -97,7 +97,7 @@ def test_a_network_in_one_terminal_and_orders_from_another(terminal: Terminal) -
     folder, pids = terminal.folder, terminal.pids
     rows = ask(folder, "status").splitlines()
     assert [row.split()[0] for row in rows] == ["full1", "full2", "miner1"]
-    assert all("height=201" in row and "peers=2" in row for row in rows)
+    assert all("height=201" in row and "peers=2" in row for row in rows), "\n".join(rows)
     tips = {re.search(r"tip=(\S+)", row)[1] for row in rows}  # type: ignore[index]
     assert len(tips) == 1
 
