@@ -128,7 +128,7 @@ class Bench:
         if status == 0:
             return Result(name, "passed", seconds)
         if status == 77:
-            return Result(name, "skipped", seconds, _last(text, "Test Skipped") or "")
+            return Result(name, "skipped", seconds, text.rpartition("Test Skipped: ")[2].split("\n")[0][:120])
         return Result(name, "timeout" if status is None else "failed", seconds, reason(text))
 
 
@@ -137,16 +137,11 @@ def _end_session(leader: int) -> None:
         os.killpg(leader, signal.SIGKILL)
 
 
-def _last(text: str, word: str) -> str | None:
-    found = [line for line in text.splitlines() if word in line]
-    return found[-1] if found else None
-
-
 def reason(output: str) -> str:
     """The last exception that the framework reports, in one short line fit for a table."""
     found = re.findall(r"^(?:\S*Error|\S*Exception|\S*Failed\S*)(?::? .*)?$", output, re.MULTILINE)
     lines = found or [line for line in output.splitlines() if "ERROR" in line] or output.splitlines() or [""]
-    text = re.sub(r"/\S*/", "", lines[-1] if found else lines[0])
+    text = re.sub(r"/\S*/|^[a-z_.]*\.(?=[A-Z])", "", lines[-1] if found else lines[0])
     text = re.sub(r"[|`\s]+", " ", text).strip()
     return text if len(text) <= 120 else text[:117] + "..."
 
@@ -185,6 +180,7 @@ def main() -> int:
     parser.add_argument("tests", nargs="*", help="names such as rpc_uptime.py")
     parser.add_argument("--list", type=Path, help="file that names tests, one a line")
     parser.add_argument("--table", action="store_true", help=f"write {TABLE.relative_to(ROOT)}")
+    parser.add_argument("--again", action="store_true", help="only tests that the table has not as passed")
     parser.add_argument("--jobs", type=int, default=1, help="tests at a time")
     parser.add_argument("--timeout", type=float, default=600, help="seconds for a test")
     parser.add_argument(
@@ -194,6 +190,9 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="run in this directory and leave it")
     options = parser.parse_intermixed_args()
     names = options.tests or (listed(options.list) if options.list else [])
+    if options.again:
+        known = known_results()
+        names = [n for n in names if n not in known or known[n].outcome not in ("passed", "skipped")]
     if not names:
         parser.error("name tests, or a --list")
     missing = [n for n in names if not (options.core / "test" / "functional" / n).is_file()]
