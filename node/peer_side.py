@@ -37,6 +37,7 @@ class PeerSide:
         """filter_index: serves compact filters. The chain's mempool is attached before."""
         node, ports = self._node, self._node.ports
         options = p2p_options(node.config, node.params)
+        ports.log.info("Using /16 prefix for IP bucketing")
         node.status("Loading P2P addresses…")
         self._db = await ports.storage.open("peers.sqlite")
         book = AddressBook(ports.random, ports.log)
