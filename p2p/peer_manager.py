@@ -92,6 +92,7 @@ class PeerManager:
         self.listeners: list[Listener] = []
         self.network_active = options.network_active
         self._next_id = 0
+        self._dialling: set[Endpoint] = set()
         self._group_key = ports.random.bytes(16)
         self._due = asyncio.Event()
         self._stopped = asyncio.Event()
@@ -573,13 +574,19 @@ class PeerManager:
             return None
         if not name and address is not None and self._is_barred(address):
             return None
+        if endpoint in self._dialling:  # asked for twice at once: an added node that is also tried by hand
+            log.debug("net", f"Not opening a connection to {name or address}, one is on its way")
+            return None
         log.debug("net", f"trying v1 connection ({kind.value}) to {name or address}, lastseen=0.0hrs")
+        self._dialling.add(endpoint)
         try:
             async with self.ports.clock.timeout(self.options.connect_timeout):
                 stream = await self.ports.network.dial(endpoint)
         except (OSError, TimeoutError) as error:
             log.debug("net", f"connect() to {name or address} failed: {error or 'timeout'}")
             return None
+        finally:
+            self._dialling.discard(endpoint)
         if address is None:
             address = self._address_of(stream.remote)
         if not self.running or not self.network_active:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -470,3 +471,14 @@ async def test_a_peer_that_does_not_read_is_not_sent_blocks_without_end() -> Non
         assert connection.stream.unsent == held < 1_100_000
         peer.resume_reading()
         await peer.wait_until(lambda: len(peer.received) >= 8_000)
+
+
+async def test_two_dials_at_once_make_one_connection() -> None:
+    """An added node that is also tried by hand: the second dial gives way to the first."""
+    hub = MemoryHub()
+    async with world(SCENE.now, hub.network) as w:
+        one, other = await w.node("one"), await w.node("other")
+        host, port = other.endpoint
+        dials = [one.peers.connect(f"{host}:{port}", ConnectionType.MANUAL) for _ in range(2)]
+        made = [peer for peer in await asyncio.gather(*dials) if peer is not None]
+        assert len(made) == 1 and len(one.peers.peers) == 1
