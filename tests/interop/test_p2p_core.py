@@ -15,6 +15,7 @@ import pytest
 from mini_wallet import MiniWallet, mine
 from p2p_nodes import P2PNode, until, world
 
+from pybitcoind.chain.block_filter import BlockFilter
 from pybitcoind.chain.primitives.block import Block
 from pybitcoind.chain.primitives.hashes import hash_hex
 from pybitcoind.chain.primitives.transaction import Transaction
@@ -148,14 +149,12 @@ async def test_a_light_client_of_core(bitcoind: Path, tmp_path: Path) -> None:
         await until(lambda: node.height == 130)
         sync = node.peers.filters
         assert sync is not None and await sync.wait_height(130, timeout=20)
-        matched: list[int] = []
-
-        async def each(block: Any, found: Any) -> None:
-            if found.match(b"\x51"):
-                matched.append(block.height)
-
-        assert await sync.filters(1, 130, each) == 131
-        assert matched == list(range(1, 131))
+        nodes = node.chain.headers.chain[1:]
+        encoded = await sync.filters(nodes)
+        assert encoded is not None
+        found = [BlockFilter.trusted(one.hash, encoded[one.hash] or b"") for one in nodes]
+        assert len(found) == 130 and all(one.match(b"\x51") for one in found)
+        assert not any(one.match(b"\x52") for one in found)
         block = await node.peers.sync.fetch_block(node.chain.tip.hash)
         assert block is not None and hash_hex(block.hash) == await core.tip()
 
