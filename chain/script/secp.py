@@ -8,7 +8,7 @@ Sizes are checked here, because C reads what it was promised.
 from __future__ import annotations
 
 import threading
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from coincurve._libsecp256k1 import ffi, lib
@@ -29,14 +29,34 @@ _COMPRESSED, _UNCOMPRESSED = lib.SECP256K1_EC_COMPRESSED, lib.SECP256K1_EC_UNCOM
 
 
 class _Scratch(threading.local):
-    """The structs that verification fills, one set a thread."""
+    """The struct that verification fills, one a thread."""
 
     def __init__(self) -> None:
-        self.ecdsa = ffi.new("secp256k1_pubkey *"), ffi.new("secp256k1_ecdsa_signature *")
-        self.xonly = ffi.new("secp256k1_xonly_pubkey *")
+        self.sig = ffi.new("secp256k1_ecdsa_signature *")
 
 
 _scratch = _Scratch()
+
+
+# --- public keys ready for use ----------------------------------------------------------------------
+
+KNOWN_KEYS = 4096
+"""So many are kept decoded: to decode one is a square root, a seventh of a check, and who spends many coins
+at once, or often, does it with few keys."""
+
+
+@lru_cache(KNOWN_KEYS)
+def _parse_pubkey(pubkey: bytes) -> Any | None:
+    """A struct that nobody may change; None if pubkey is no point of the curve."""
+    key = ffi.new("secp256k1_pubkey *")
+    return key if _pubkey_parse(_static, key, pubkey, len(pubkey)) else None
+
+
+@lru_cache(KNOWN_KEYS)
+def _parse_xonly(xonly: bytes) -> Any | None:
+    """As _parse_pubkey, for 32 bytes of an X."""
+    key = ffi.new("secp256k1_xonly_pubkey *")
+    return key if len(xonly) == 32 and _xonly_parse(_static, key, xonly) else None
 
 
 # --- verification -----------------------------------------------------------------------------------
@@ -44,8 +64,8 @@ _scratch = _Scratch()
 
 def verify_ecdsa(pubkey: bytes, sig: bytes, msg32: bytes) -> bool:
     """Whether sig, DER of any laxity without hash type, signs msg32 with pubkey; high S is good too."""
-    key, parsed = _scratch.ecdsa
-    if len(msg32) != 32 or not _pubkey_parse(_static, key, pubkey, len(pubkey)):
+    key, parsed = _parse_pubkey(pubkey), _scratch.sig
+    if len(msg32) != 32 or key is None:
         return False
     compact = parse_lax_der(sig)
     if compact is None or not _parse_compact(_static, parsed, compact):
@@ -59,8 +79,8 @@ def verify_ecdsa_strict(pubkey: bytes, sig: bytes, msg32: bytes) -> bool:
 
     On anything else C and the lax parser disagree: a negative R is zero to the one and positive to the other.
     """
-    key, parsed = _scratch.ecdsa
-    if not _pubkey_parse(_static, key, pubkey, len(pubkey)) or not _parse_der(_static, parsed, sig, len(sig)):
+    key, parsed = _parse_pubkey(pubkey), _scratch.sig
+    if key is None or not _parse_der(_static, parsed, sig, len(sig)):
         return False
     _normalize(_static, parsed, parsed)
     return bool(_ecdsa_verify(_static, parsed, msg32, key))
@@ -68,18 +88,16 @@ def verify_ecdsa_strict(pubkey: bytes, sig: bytes, msg32: bytes) -> bool:
 
 def verify_schnorr(xonly32: bytes, sig64: bytes, msg32: bytes) -> bool:
     """BIP 340."""
-    key = _scratch.xonly
-    if len(xonly32) != 32 or len(sig64) != 64 or len(msg32) != 32 or not _xonly_parse(_static, key, xonly32):
+    key = _parse_xonly(xonly32)
+    if key is None or len(sig64) != 64 or len(msg32) != 32:
         return False
     return bool(_schnorr_verify(_static, sig64, msg32, 32, key))
 
 
 def tweak_check(xonly_out: bytes, parity: int, xonly_in: bytes, tweak: bytes) -> bool:
     """Whether xonly_out, with the parity of its Y, is xonly_in plus tweak times the generator."""
-    key = _scratch.xonly
-    if len(xonly_out) != 32 or len(xonly_in) != 32 or len(tweak) != 32:
-        return False
-    if not _xonly_parse(_static, key, xonly_in):
+    key = _parse_xonly(xonly_in)
+    if key is None or len(xonly_out) != 32 or len(tweak) != 32:
         return False
     return bool(_tweak_add_check(_static, xonly_out, parity, key, tweak))
 
@@ -131,16 +149,6 @@ def _lax_integer(sig: bytes, pos: int) -> tuple[int, int] | None:
 # --- public keys ------------------------------------------------------------------------------------
 
 
-def _parse_pubkey(pubkey: bytes) -> Any | None:
-    key = ffi.new("secp256k1_pubkey *")
-    return key if _pubkey_parse(_static, key, pubkey, len(pubkey)) else None
-
-
-def _parse_xonly(xonly: bytes) -> Any | None:
-    key = ffi.new("secp256k1_xonly_pubkey *")
-    return key if len(xonly) == 32 and _xonly_parse(_static, key, xonly) else None
-
-
 def _serialize(key: Any, compressed: bool) -> bytes:
     size = 33 if compressed else 65
     out, length = ffi.new("unsigned char[65]"), ffi.new("size_t *", size)
@@ -166,7 +174,7 @@ def convert_pubkey(pubkey: bytes, compressed: bool) -> bytes | None:
 
 def pubkey_tweak_add(pubkey: bytes, tweak: bytes, compressed: bool = True) -> bytes | None:
     """pubkey plus tweak (32 bytes) times the generator; None if that is no key."""
-    key = _parse_pubkey(pubkey)
+    key = _parse_pubkey.__wrapped__(pubkey)  # one of its own, since it is changed
     if key is None or len(tweak) != 32 or not lib.secp256k1_ec_pubkey_tweak_add(_static, key, tweak):
         return None
     return _serialize(key, compressed)
