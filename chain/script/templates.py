@@ -194,23 +194,26 @@ def _multisig_keys(script: bytes, required: int, compressed: bool) -> list[bytes
 
 
 def _match(sigs: Sequence[bytes], keys: list[bytes], flags: int, digest_of: Callable[[int], bytes]) -> bool:
-    """Whether each signature has its key, in the same order; from the last on, as the interpreter does."""
+    """Whether each signature has its key, in the same order.
+
+    From the first on, where the interpreter begins with the last: a match there is, or is not, either way,
+    and who signs takes the first keys that he has.
+    """
     hashes: dict[int, bytes] = {}
-    key_left = len(keys)
-    for sig_left in range(len(sigs), 0, -1):
-        sig = sigs[sig_left - 1]
+    at, spare = 0, len(keys) - len(sigs)
+    for sig in sigs:
         if not _is_good_sig(sig, flags):
             return False
         hash_type = sig[-1]
         digest = hashes.get(hash_type)
         if digest is None:
             digest = hashes[hash_type] = digest_of(hash_type)
-        while True:
-            if key_left < sig_left:
+        while not verify_ecdsa_strict(keys[at], sig[:-1], digest):
+            spare -= 1
+            if spare < 0:
                 return False
-            key_left -= 1
-            if verify_ecdsa_strict(keys[key_left], sig[:-1], digest):
-                break
+            at += 1
+        at += 1
     return True
 
 
