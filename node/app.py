@@ -10,7 +10,6 @@ code 1.
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import os
 import signal
@@ -27,6 +26,7 @@ from pybitcoind.chain.ports import Network, Ports
 from pybitcoind.chain.storage.database import StorageError
 
 from .config import Config, ConfigError, RebuildNeeded
+from .interpreter import settle
 from .log import DebugLog
 from .notify import run_command
 from .ports import PlacedStorage, SystemClock, SystemRandom, ThreadWorkers, worker_threads
@@ -239,8 +239,7 @@ class Node:
         if self.rpc:
             self.rpc.warm_up = None
         self.status("Done loading")
-        gc.freeze()
-        gc.enable()
+        settle()
         for command in self.config.values("startupnotify"):
             self.spawn("startupnotify", run_command(command, self.debug_log))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -15,6 +14,7 @@ from typing import NoReturn
 from .app import Node
 from .checks import check, warnings
 from .config import Config, ConfigError
+from .interpreter import prepare_start
 from .lock import DirectoryLock
 from .log import DebugLog
 from .options import help_message
@@ -55,7 +55,7 @@ def main() -> NoReturn:
 
 def run(arguments: Sequence[str]) -> int:
     """Runs the daemon; the exit code. Nothing but errors and warnings goes to stderr."""
-    gc.disable()  # a start makes little garbage and much that stays; Node turns it on when it is ready
+    prepare_start()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the event loop takes over
     os.umask(0o077)
     config = Config()

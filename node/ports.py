@@ -84,8 +84,10 @@ class ThreadWorkers:
 
     def __init__(self, threads: int) -> None:
         self._count = max(1, threads)
-        # One more than run at once: the thread that waits in map_now is itself one of the pool's.
-        self._pool = ThreadPoolExecutor(self._count + 1, thread_name_prefix="worker")
+        # One more, as in Core, where the caller checks scripts too; but no more than there are cores for:
+        # threads that wait for the interpreter's lock only slow each other down.
+        size = max(self._count, min(self._count + 1, cores()))
+        self._pool = ThreadPoolExecutor(size, thread_name_prefix="worker")
 
     @property
     def count(self) -> int:
@@ -171,7 +173,11 @@ class PlacedStorage:
         return self._place(name).size(name)
 
 
+def cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def worker_threads(par: int) -> int:
     """-par as a number of threads: 0 is one per core, a negative one leaves that many cores free."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(par if par > 0 else par + cores, 15))
+    return max(1, min(par if par > 0 else par + cores(), 15))
