@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import cProfile
-import gc
 import sys
 import time
 from pathlib import Path
@@ -20,12 +19,14 @@ from pybitcoind.chain.ports import Ports
 from pybitcoind.chain.primitives.hashes import hash_hex
 from pybitcoind.chain.storage.database import FileStorage
 from pybitcoind.chain.utxo_set_hash import UtxoHashType, utxo_set_stats
+from pybitcoind.node.interpreter import prepare_start, settle
 from pybitcoind.node.log import DebugLog
 from pybitcoind.node.ports import SystemClock, SystemRandom, ThreadWorkers
 from pybitcoind.node.tcp_network import TcpNetwork
 
 
 async def main(file: str, folder: str, threads: str, profile: str = "") -> None:
+    prepare_start()
     workers, log = ThreadWorkers(int(threads)), DebugLog()
     log.path = Path(folder) / "debug.log"
     log.open()
@@ -34,7 +35,7 @@ async def main(file: str, folder: str, threads: str, profile: str = "") -> None:
     # No block is assumed valid: all signatures are checked, as in the other engine.
     chain = await ChainManager.open(ports, regtest(), ChainOptions(db_cache=450 << 20), EventBus())
     owner = asyncio.create_task(chain.run_owner())
-    gc.freeze()
+    settle()
     profiler = cProfile.Profile() if profile else None
     started = time.perf_counter()
     if profiler:
