@@ -25,7 +25,7 @@ from pybitcoind.chain.params import ChainParams
 from pybitcoind.chain.ports import Network, Ports
 from pybitcoind.chain.storage.database import StorageError
 
-from .config import Config, ConfigError, RebuildNeeded
+from .config import PORTS_FILE, Config, ConfigError, RebuildNeeded
 from .interpreter import settle
 from .log import DebugLog
 from .notify import run_command
@@ -265,7 +265,7 @@ class Node:
 
     @property
     def ports_file(self) -> Path:
-        return self.net_dir / "ports.json"
+        return self.net_dir / PORTS_FILE
 
     async def _stop(self) -> None:
         for command in self.config.values("shutdownnotify"):

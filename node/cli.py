@@ -6,6 +6,7 @@ Starts fast: nothing is imported but the options and http.client.
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import sys
 import time
@@ -16,9 +17,10 @@ from urllib.parse import quote
 
 from . import cli_info
 from .cli_params import Param, by_name, by_position
-from .config import Config, ConfigError
+from .config import PORTS_FILE, Config, ConfigError
 from .options import Category, Option, help_message
 from .rpc.json_text import compact, pretty, read_keeping_numbers
+from .stdout import reader_gone
 
 RPC_PORTS = {"main": 8332, "testnet4": 48332, "signet": 38332, "regtest": 18443}
 DEFAULT_TIMEOUT = 900
@@ -46,7 +48,12 @@ _OPTIONS = (
     ("rpccookiefile", "<loc>", "Cookie file, relative to the network's directory", Category.OPTIONS),
     ("rpcid", "<id>", "Id of the request (default: 1)", Category.OPTIONS),
     ("rpcpassword", "<pw>", "Password for RPC", Category.OPTIONS),
-    ("rpcport", "<port>", "Port of the server (default: the network's)", Category.OPTIONS),
+    (
+        "rpcport",
+        "<port>",
+        "Port of the server (default: what the node of the data directory reports, else the network's)",
+        Category.OPTIONS,
+    ),
     ("rpcuser", "<user>", "User name for RPC", Category.OPTIONS),
     ("rpcwait", "", "Wait for the server to start", Category.OPTIONS),
     ("rpcwaittimeout", "<n>", "Seconds to wait for the server, 0: no limit (default: 0)", Category.OPTIONS),
@@ -128,7 +135,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     if text:
-        print(text, file=sys.stderr if code else sys.stdout)
+        try:
+            print(text, file=sys.stderr if code else sys.stdout, flush=True)
+        except BrokenPipeError:
+            return reader_gone()
     return code
 
 
@@ -264,6 +274,9 @@ class Cli:
     def _endpoint(self) -> tuple[str, int]:
         given = self._config.text("rpcconnect", "127.0.0.1")
         host, port = _split(given)
+        reported = None if self._config.is_set("rpcconnect") else self._reported_port()
+        if reported and self._config.text("rpcport", "0") == "0":
+            return host, reported
         if self._config.is_set("rpcport"):
             text = self._config.text("rpcport")
             if not text.isdecimal() or not 0 < int(text) < 65536:
@@ -275,6 +288,14 @@ class Cli:
                 )
             port = int(text)
         return host, port or RPC_PORTS[self._config.network]
+
+    def _reported_port(self) -> int | None:
+        """Where the node of this data directory says that it listens: it may have taken a free port."""
+        try:
+            ports = json.loads((self._config.net_dir / PORTS_FILE).read_text())
+        except (OSError, ValueError):
+            return None
+        return port if isinstance(ports, dict) and isinstance(port := ports.get("rpc"), int) else None
 
     def _credentials(self) -> tuple[str, str]:
         """user:password, and what to say if they are refused."""

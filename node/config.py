@@ -29,6 +29,8 @@ SECTIONS = ("main", "test", "testnet4", "signet", "regtest")
 SUBDIRS = {"main": "", "testnet4": "testnet4", "signet": "signet", "regtest": "regtest"}
 """Directories of the networks we support; here, beside ChainParams, so that pybitcoin-cli starts fast."""
 CONF_NAME = "bitcoin.conf"
+PORTS_FILE = "ports.json"
+"""In the network's directory: where the running node listens."""
 
 
 class ConfigError(Exception):

@@ -119,6 +119,8 @@ def logs(network: LocalNetwork, args: argparse.Namespace) -> int:
                     print(line, end="", flush=True)
                 else:
                     time.sleep(0.2)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise NodeError(f"{path}: {error.strerror}") from None
     except KeyboardInterrupt:

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from ..stdout import reader_gone
 from . import commands
 from .network import LocalNetwork
 from .process import NodeError
@@ -121,7 +122,11 @@ def main(argv: list[str] | None = None) -> int:
         if args.command is None:
             parser.print_help()
             return 2
-        return int(args.run(LocalNetwork.load(folder), args))
+        code = int(args.run(LocalNetwork.load(folder), args))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        return reader_gone()
     except (NodeError, ShapeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -16,6 +16,8 @@ from pybitcoind.node.cli_params import PARAMS
 from pybitcoind.node.rpc import methods
 from pybitcoind.node.rpc.registry import Registry
 
+CLI = [sys.executable, "-m", "pybitcoind.node.cli"]
+
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
@@ -26,9 +28,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 def run(node: Daemon, *arguments: str, stdin: str = "", port: int | None = None) -> tuple[int, str, str]:
     done = subprocess.run(
         [
-            sys.executable,
-            "-m",
-            "pybitcoind.node.cli",
+            *CLI,
             "-regtest",
             f"-datadir={node.datadir}",
             f"-rpcport={port or node.ports['rpc']}",
@@ -118,6 +118,28 @@ def test_rpcwait_until_the_node_is_there(tmp_path: Path) -> None:
     with running(tmp_path, port):
         assert waiting.communicate(timeout=30)[0] == b"0\n"
     assert waiting.returncode == 0
+
+
+def test_the_port_that_the_node_reports(node: Daemon) -> None:
+    """A node with a free port of its own is found by its data directory."""
+    where = ["-regtest", f"-datadir={node.datadir}"]
+    for given in ([], ["-rpcport=0"]):
+        done = subprocess.run([*CLI, *where, *given, "getblockcount"], capture_output=True, text=True)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
+    done = subprocess.run(
+        [*CLI, *where, "-rpcconnect=127.0.0.1:1", "getblockcount"], capture_output=True, text=True
+    )
+    assert done.returncode == 1 and "Could not connect to the server 127.0.0.1:1\n" in done.stderr
+
+
+def test_a_reader_that_goes_away(node: Daemon) -> None:
+    """As with `| head`: nothing is said about it."""
+    command = [*CLI, "-regtest", f"-datadir={node.datadir}", "help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
 
 
 def test_parsing_of_named_arguments() -> None:
