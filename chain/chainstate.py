@@ -69,9 +69,10 @@ class Chainstate:
         *,
         cache_bytes: int,
         role: ChainRole = ChainRole.ACTIVE,
+        fast_scripts: bool = True,
     ) -> None:
         self.params, self.store, self.role = params, store, role
-        self._workers, self._scripts = workers, scripts
+        self._workers, self._scripts, self._fast_scripts = workers, scripts, fast_scripts
         self.coins = CoinsCache(store, cache_bytes)
         self.tip: HeaderNode | None = None
         self.flushed: bytes | None = None
@@ -80,7 +81,13 @@ class Chainstate:
     def overlay(self, source: CoinSource) -> Chainstate:
         """A chainstate at the same tip over other coins, to try things out on; never flushed."""
         copy = Chainstate(
-            self.params, self._workers, self.store, self._scripts, cache_bytes=0, role=self.role
+            self.params,
+            self._workers,
+            self.store,
+            self._scripts,
+            cache_bytes=0,
+            role=self.role,
+            fast_scripts=self._fast_scripts,
         )
         copy.coins, copy.tip = CoinsCache(source, 0), self.tip
         return copy
@@ -112,7 +119,7 @@ class Chainstate:
                 for tx, spent in zip(block.vtx[1:], spend.undo, strict=True)
                 if not known(tx.wtxid, flags)
             ]
-            failure = await run_script_checks(self._workers, checks, flags)
+            failure = await run_script_checks(self._workers, checks, flags, fast=self._fast_scripts)
             if failure is not None:
                 raise script_failure(failure.error, failure.tx, failure.index)
             if remember:

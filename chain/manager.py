@@ -70,7 +70,12 @@ class ChainManager(ChainReader):
         self._intake = Intake(ports, self.index, self.minimum_chainwork)
         if coins is not None:
             self._chainstate = Chainstate(
-                params, ports.workers, coins, self.script_cache, cache_bytes=options.db_cache
+                params,
+                ports.workers,
+                coins,
+                self.script_cache,
+                cache_bytes=options.db_cache,
+                fast_scripts=options.fast_scripts,
             )
             self._activation = self._make_activation(self._chainstate)
         self._verdicts: dict[bytes, list[BlockAccept]] = {}
@@ -309,7 +314,8 @@ class ChainManager(ChainReader):
 
     def attach_mempool(self, pool: Mempool) -> Acceptance:
         """From now on pool follows the chain, and transactions are accepted into it."""
-        self._acceptance = Acceptance(pool, self, self.params, self.ports)
+        fast = self.options.fast_scripts
+        self._acceptance = Acceptance(pool, self, self.params, self.ports, fast_scripts=fast)
         self.activation.mempool = pool
         self.activation.mend_mempool = self._acceptance.mend_after_reorg
         return self._acceptance

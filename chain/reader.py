@@ -34,6 +34,7 @@ class ChainOptions:
 
     headers_only: an SPV node, with no bodies and no coins; its active chain is that of the best header.
     prune_target: bytes of blocks to keep, 0 to prune by hand only, None to keep all.
+    fast_scripts: False checks every script by the interpreter alone, one by one, and remembers none.
     """
 
     db_cache: int = DEFAULT_DB_CACHE
@@ -46,6 +47,7 @@ class ChainOptions:
     headers_only: bool = False
     prune_target: int | None = None
     script_cache_entries: int = 200_000
+    fast_scripts: bool = True
 
 
 class ChainReader:
@@ -64,7 +66,7 @@ class ChainReader:
         work = params.minimum_chainwork if options.minimum_chainwork is None else options.minimum_chainwork
         self.minimum_chainwork = work
         self.ibd = IbdLatch(work, options.max_tip_age)
-        self.script_cache = ScriptCache(options.script_cache_entries)
+        self.script_cache = ScriptCache(options.script_cache_entries if options.fast_scripts else 0)
         self.deployment_cache: StateCache = {}
         """Version bits states by period, for the functions of consensus/deployments."""
         self._chainstate: Chainstate | None = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 from .ports import Workers
 from .script.flags import ScriptFlags
@@ -22,9 +23,15 @@ CHUNKS_PER_WORKER = 4
 
 
 async def run_script_checks(
-    workers: Workers, checks: Sequence[TxDigests], flags: ScriptFlags
+    workers: Workers, checks: Sequence[TxDigests], flags: ScriptFlags, *, fast: bool = True
 ) -> CheckFailure | None:
-    """The first input that fails, in order; None if all verify. The digests hold the spent outputs."""
+    """The first input that fails, in order; None if all verify. The digests hold the spent outputs.
+
+    fast: False has one worker send them all through the interpreter, one after the other, to compare with.
+    """
+    if not fast:
+        runs = [CheckRun(digests, 0, len(digests.tx.vin)) for digests in checks]
+        return await workers.run(partial(verify_run, templates_enabled=False), runs, flags)
     total = sum(len(digests.tx.vin) for digests in checks)
     if total <= INLINE_INPUTS:
         return verify_run([CheckRun(digests, 0, len(digests.tx.vin)) for digests in checks], flags)

@@ -19,6 +19,7 @@ from pybitcoind.chain.mempool import persistence
 from pybitcoind.chain.mempool.acceptance import Acceptance
 from pybitcoind.chain.mempool.pool import Mempool
 from pybitcoind.chain.owner import OwnerStopped
+from pybitcoind.chain.script.secp import keep_keys
 from pybitcoind.chain.verify_chain import VerifyResult
 
 from .checks import filter_index_wanted
@@ -52,6 +53,7 @@ class FullNode:
 
     async def open(self, resources: AsyncExitStack) -> None:
         node, config = self.node, self.node.config
+        keep_keys(config.flag("fastscripts", True))
         node.status("Loading block index…")
         node.events = EventBus()
         node.chain = await ChainManager.open(node.ports, node.params, self._chain_options(), node.events)
@@ -84,6 +86,7 @@ class FullNode:
             reindex=config.flag("reindex"),
             reindex_chainstate=config.flag("reindex-chainstate"),
             prune_target=self._prune_target(),
+            fast_scripts=self.node.config.flag("fastscripts", True),
         )
 
     def _prune_target(self) -> int | None:

@@ -159,6 +159,12 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
         ("debugexclude", "<category>", "Do not log this category; stronger than -debug"),
         ("deprecatedrpc", "<method>", "Allow this deprecated method"),
         ("fastprune", "", "Smaller block files and lower minimum prune height"),
+        (
+            "fastscripts",
+            "",
+            "Check scripts by short cuts and in parallel, and remember what passed; 0: by the interpreter "
+            "alone, one by one, to compare with (default: 1)",
+        ),
         ("help-debug", "", "Print help with debugging options and exit"),
         ("limitclustercount", "<n>", "Transactions in a cluster of the mempool (default: 64)"),
         ("limitclustersize", "<n>", "Kilobytes (virtual) of a cluster of the mempool (default: 101)"),
@@ -275,6 +281,7 @@ NO_EFFECT_YET: dict[Category, str] = {
 """Options of Core that are read and have no effect yet."""
 
 _DEBUG_ONLY = _names(
+    "fastscripts "
     "minimumchainwork fastprune dbbatchsize regtest testactivationheight vbparams checkblocks checklevel "
     "deprecatedrpc loglevel logtimemicros logratelimit stopafterblockimport stopatheight limitancestorcount "
     "limitclustercount limitclustersize limitdescendantcount test capturemessages mocktime maxsigcachesize "

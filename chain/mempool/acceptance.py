@@ -57,10 +57,19 @@ class ChainView(Protocol):
 
 
 class Acceptance:
-    """Decides about transactions for one pool on one chain."""
+    """Decides about transactions for one pool on one chain. fast_scripts: see `run_script_checks`."""
 
-    def __init__(self, pool: Mempool, chain: ChainView, params: ChainParams, ports: Ports) -> None:
+    def __init__(
+        self,
+        pool: Mempool,
+        chain: ChainView,
+        params: ChainParams,
+        ports: Ports,
+        *,
+        fast_scripts: bool = True,
+    ) -> None:
         self.pool, self.chain, self.params, self.ports = pool, chain, params, ports
+        self._fast_scripts = fast_scripts
 
     async def accept(
         self,
@@ -129,7 +138,7 @@ class Acceptance:
         for flags, standard in ((STANDARD_FLAGS, True), (block_flags, False)):
             if not standard and not block_flags & ~STANDARD_FLAGS:
                 break
-            failure = await run_script_checks(self.ports.workers, [digests], flags)
+            failure = await run_script_checks(self.ports.workers, [digests], flags, fast=self._fast_scripts)
             if failure is not None:
                 raise script_fault(ws, failure, standard)
 

@@ -8,8 +8,9 @@ Sizes are checked here, because C reads what it was promised.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from coincurve._libsecp256k1 import ffi, lib
 
@@ -45,18 +46,28 @@ KNOWN_KEYS = 4096
 at once, or often, does it with few keys."""
 
 
-@lru_cache(KNOWN_KEYS)
-def _parse_pubkey(pubkey: bytes) -> Any | None:
+def _decode_pubkey(pubkey: bytes) -> Any | None:
     """A struct that nobody may change; None if pubkey is no point of the curve."""
     key = ffi.new("secp256k1_pubkey *")
     return key if _pubkey_parse(_static, key, pubkey, len(pubkey)) else None
 
 
-@lru_cache(KNOWN_KEYS)
-def _parse_xonly(xonly: bytes) -> Any | None:
-    """As _parse_pubkey, for 32 bytes of an X."""
+def _decode_xonly(xonly: bytes) -> Any | None:
+    """As _decode_pubkey, for 32 bytes of an X."""
     key = ffi.new("secp256k1_xonly_pubkey *")
     return key if len(xonly) == 32 and _xonly_parse(_static, key, xonly) else None
+
+
+_Decode: TypeAlias = Callable[[bytes], Any]
+_parse_pubkey: _Decode = lru_cache(KNOWN_KEYS)(_decode_pubkey)
+_parse_xonly: _Decode = lru_cache(KNOWN_KEYS)(_decode_xonly)
+
+
+def keep_keys(enabled: bool) -> None:
+    """Whether decoded keys are kept, in the whole process; they are unless somebody says no."""
+    global _parse_pubkey, _parse_xonly
+    _parse_pubkey = lru_cache(KNOWN_KEYS)(_decode_pubkey) if enabled else _decode_pubkey
+    _parse_xonly = lru_cache(KNOWN_KEYS)(_decode_xonly) if enabled else _decode_xonly
 
 
 # --- verification -----------------------------------------------------------------------------------
@@ -174,7 +185,7 @@ def convert_pubkey(pubkey: bytes, compressed: bool) -> bytes | None:
 
 def pubkey_tweak_add(pubkey: bytes, tweak: bytes, compressed: bool = True) -> bytes | None:
     """pubkey plus tweak (32 bytes) times the generator; None if that is no key."""
-    key = _parse_pubkey.__wrapped__(pubkey)  # one of its own, since it is changed
+    key = _decode_pubkey(pubkey)  # one of its own, since it is changed
     if key is None or len(tweak) != 32 or not lib.secp256k1_ec_pubkey_tweak_add(_static, key, tweak):
         return None
     return _serialize(key, compressed)

@@ -97,7 +97,8 @@ def verify_run(
 ) -> CheckFailure | None:
     """The first input that fails, None if none does. Made for a thread: mostly the lock is free meanwhile.
 
-    The digests hold the spent outputs (ValueError if not).
+    The digests hold the spent outputs (ValueError if not). templates_enabled: False has each input go through
+    the interpreter, with nothing kept from the inputs before it; the answer is the same.
     """
     flags = int(flags)
     accepts = templates.accepts
@@ -109,7 +110,8 @@ def verify_run(
             output = spent[index]
             if templates_enabled and accepts(tx, index, output[0], output[1], flags, digests):
                 continue
-            error = verify_input(tx, index, output, flags, digests, templates_enabled=False)
+            own = digests if templates_enabled else TxDigests(tx, spent)
+            error = verify_input(tx, index, output, flags, own, templates_enabled=False)
             if error:
                 return CheckFailure(tx, index, error)
     return None

@@ -306,7 +306,8 @@ async def getmempoolfeeratediagram(ctx: RpcContext) -> Json:
 
 
 def _acceptance(ctx: RpcContext) -> Acceptance:
-    return Acceptance(ctx.mempool, ctx.chain, ctx.params, ctx.ports)
+    fast = ctx.chain.options.fast_scripts
+    return Acceptance(ctx.mempool, ctx.chain, ctx.params, ctx.ports, fast_scripts=fast)
 
 
 @method(

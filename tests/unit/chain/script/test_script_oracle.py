@@ -11,11 +11,11 @@ import sys
 from collections import Counter
 
 import pytest
+from both_ways import verdict
 from script_maker import Spend, make_spend
 from script_vectors import consensus_combinations
 
 from pybitcoind.chain.script.sighash import TxDigests
-from pybitcoind.chain.script.verify import verify_input
 
 CHILD = """
 import json, sys
@@ -42,7 +42,7 @@ def judge(spends: list[Spend], rng: random.Random) -> tuple[int, Counter[str]]:
     for tx, index, spent in spends:
         combinations = [COMBINATIONS[-1], *rng.sample(COMBINATIONS, 2)]
         digests = TxDigests(tx, spent)
-        answers = [verify_input(tx, index, spent[index], flags, digests) for flags in combinations]
+        answers = [verdict(tx, index, spent, flags, digests) for flags in combinations]
         passed += answers[0] is None
         if answers[0]:
             errors[answers[0].name] += 1
