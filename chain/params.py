@@ -38,7 +38,7 @@ class ChainParams:
     """Everything in which networks differ. Hashes in internal order, targets as int."""
 
     name: str
-    """As in getblockchaininfo: main, testnet4, signet, regtest."""
+    """As in getblockchaininfo: main, testnet4, signet, regtest, or that of a chain of one's own."""
     subdir: str
     """Directory below the data directory; empty for main."""
     magic: bytes
@@ -76,6 +76,8 @@ class ChainParams:
     dns_seeds: tuple[str, ...] = ()
     mockable: bool = False
     """setmocktime and the test-only RPC methods work here."""
+    definition: str = ""
+    """Of a chain of one's own (custom_chain.py): 16 hex digits that tell it from others of the same name."""
 
     @property
     def difficulty_interval(self) -> int:
@@ -92,8 +94,8 @@ class ChainParams:
         return 1 if self.is_test_chain else 0
 
 
-_GENESIS_TEXT = b"The Times 03/Jan/2009 Chancellor on brink of second bailout for banks"
-_GENESIS_PUBKEY = bytes.fromhex(
+GENESIS_TEXT = b"The Times 03/Jan/2009 Chancellor on brink of second bailout for banks"
+GENESIS_PUBKEY = bytes.fromhex(
     "04678afdb0fe5548271967f1a67130b7105cd6a828e03909a67962e0ea1f61deb649f6bc3f4cef38c4f35504e51ec112de5c384df7ba0b8d578a4c702b6bf11d5f"
 )
 _TESTNET4_TEXT = b"03/May/2024 000000000000000000001ebd58c244970b3aa9d783bb001011fbe8ea8e98e00e"
@@ -105,8 +107,8 @@ def make_genesis(
     nonce: int,
     bits: int,
     *,
-    text: bytes = _GENESIS_TEXT,
-    pubkey: bytes = _GENESIS_PUBKEY,
+    text: bytes = GENESIS_TEXT,
+    pubkey: bytes = GENESIS_PUBKEY,
     version: int = 1,
     reward: int = 50 * COIN,
 ) -> Block:

@@ -35,7 +35,9 @@ CoinRow = tuple[bytes, bytes]
 
 
 def network_name(params: ChainParams) -> str:
-    """What a data directory is marked with; a signet of one's own is told by its magic."""
+    """What a data directory is marked with: own chains are told by their definition, signets by magic."""
+    if params.definition:
+        return f"{params.name}/{params.definition}"
     return f"{params.name}/{params.magic.hex()}" if params.signet_challenge else params.name
 
 

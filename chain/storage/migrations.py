@@ -56,8 +56,10 @@ async def prepare(db: Database, schema: Schema, network: str = "") -> bool:
         raise StorageError(f"{db.name} has an old format ({version}).", repair_advice(db.name))
     found = await db.read(_network)
     if network and found != network:
+        name, slash, _ = network.partition("/")
+        why = f": another definition of {name}" if slash and found.startswith(name + slash) else ""
         raise StorageError(
-            f"{db.name} holds data of network {found or 'unknown'}, not of {network}.",
+            f"{db.name} holds data of network {found or 'unknown'}, not of {network}{why}.",
             "Use another data directory (-datadir).",
         )
     if version < schema.version:
