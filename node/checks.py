@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 
+from pybitcoind.chain.consensus.limits import MAX_FUTURE_BLOCK_TIME
 from pybitcoind.chain.params import ChainParams
+from pybitcoind.chain.primitives.hashes import hash_hex
 
-from .config import SECTIONS, Config, ConfigError
+from .config import ChainFileError, Config, ConfigError
 from .network_options import TEST_OPTIONS, network_params
 from .policy_options import policy_settings
 
@@ -51,6 +54,8 @@ def check(config: Config) -> ChainParams:
         raise ConfigError("-test=<option> can only be used with regtest")
     if config.flag("acceptstalefeeestimates") and config.network != "regtest":
         raise ConfigError(f"acceptstalefeeestimates is not supported on {config.network} chain.")
+    if config.own_chain is not None:
+        _check_own_chain(config, config.own_chain)
     params = network_params(config)
     if params.name == "signet":
         config.notes.append(("info", f"Signet derived magic (message start): {params.magic.hex()}"))
@@ -59,9 +64,19 @@ def check(config: Config) -> ChainParams:
     return params
 
 
+def _check_own_chain(config: Config, params: ChainParams) -> None:
+    genesis = params.genesis
+    if genesis.header.time > (config.number("mocktime") or time.time()) + MAX_FUTURE_BLOCK_TIME:
+        raise ChainFileError(f"{config.own_chain_path}: genesis.time: {genesis.header.time} is in the future")
+    text = (
+        f"Chain {params.name} of {config.own_chain_path}: genesis {hash_hex(genesis.hash)} with nonce "
+        f"{genesis.header.nonce}, definition {params.definition}"
+    )
+    config.notes.append(("info", text))
+
+
 def _check_sections(config: Config) -> None:
     wrong = config.unsuitable_section_options()
-    assert config.network in SECTIONS
     if wrong:
         raise ConfigError(
             "\n".join(

@@ -28,7 +28,7 @@ _METHOD_NOT_FOUND, _IN_WARMUP, _WALLET_NOT_SPECIFIED = -32601, -28, -19
 
 _OPTIONS = (
     ("addrinfo", "", "Number of addresses known to the node, by network", Category.OPTIONS),
-    ("chain", "<chain>", "Chain to use: main, testnet4, signet, regtest", Category.CHAIN),
+    ("chain", "<chain>", "Chain to use: main, testnet4, signet, regtest, or a file (TOML)", Category.CHAIN),
     ("color", "<when>", "Colours in -getinfo: always, auto, never (default: auto)", Category.OPTIONS),
     ("conf", "<file>", "Configuration file, relative to the data directory", Category.OPTIONS),
     ("datadir", "<dir>", "Data directory", Category.OPTIONS),
@@ -287,7 +287,8 @@ class Cli:
                     file=sys.stderr,
                 )
             port = int(text)
-        return host, port or RPC_PORTS[self._config.network]
+        own = self._config.own_chain
+        return host, port or (RPC_PORTS[self._config.network] if own is None else own.rpc_port)
 
     def _reported_port(self) -> int | None:
         """Where the node of this data directory says that it listens: it may have taken a free port."""

@@ -31,10 +31,16 @@ SUBDIRS = {"main": "", "testnet4": "testnet4", "signet": "signet", "regtest": "r
 CONF_NAME = "bitcoin.conf"
 PORTS_FILE = "ports.json"
 """In the network's directory: where the running node listens."""
+CHAIN_FILE_SUFFIX = ".toml"
+"""What ends so, or has a "/" in it, is for -chain a file."""
 
 
 class ConfigError(Exception):
     """The node cannot start with these options; the text follows "Error: "."""
+
+
+class ChainFileError(ConfigError):
+    """-chain=FILE: no such file, or no chain; the text names file and key."""
 
 
 class RebuildNeeded(ConfigError):
@@ -90,6 +96,9 @@ class Config:
         self.file: dict[str, dict[str, list[Value]]] = {}
         self.sections_seen: list[tuple[str, str, int]] = []
         self.network = ""
+        self.own_chain: ChainParams | None = None
+        """Of -chain=FILE."""
+        self.own_chain_path: Path | None = None
         self.conf_path: Path | None = None
         self.command: list[str] = []
         """What follows the options on the command line (pybitcoin-cli's method and arguments)."""
@@ -157,6 +166,8 @@ class Config:
                 self._read_conf_file(self.conf_path)
             if not self._datadir_exists():
                 raise ConfigError(f'specified data directory "{self.text("datadir")}" does not exist.')
+        except ChainFileError:
+            raise
         except ConfigError as error:
             raise ConfigError(f"Error reading configuration file: {error}") from None
         self.network = self.select_chain()
@@ -368,7 +379,10 @@ class Config:
     # The chain and the paths
 
     def chain_name(self) -> str:
-        """main, test, testnet4, signet, regtest, or an unknown name that -chain gave. Raises ConfigError."""
+        """main, test, testnet4, signet, regtest, an own chain's, or an unknown name that -chain gave.
+
+        Raises ConfigError.
+        """
         picked = []
         for name in ("regtest", "signet", "testnet", "testnet4"):
             value = self._get(name, for_chain=True)
@@ -380,10 +394,29 @@ class Config:
                 "Invalid combination of -regtest, -signet, -testnet, -testnet4 and -chain. Can use at most "
                 "one."
             )
-        return _text(chain) if chain is not None else picked[0] if picked else "main"
+        if chain is None:
+            return picked[0] if picked else "main"
+        return self._own_chain_name(_text(chain)) or _text(chain)
+
+    def _own_chain_name(self, given: str) -> str:
+        """The name of the chain that the file `given` describes; "" if that is no path but a name.
+
+        A relative path begins at the working directory; one in bitcoin.conf at the data directory.
+        """
+        if "/" not in given and not given.endswith(CHAIN_FILE_SUFFIX):
+            return ""
+        from .chain_file import read_chain
+
+        folder = Path.cwd() if "chain" in self.command_line else self.datadir
+        path = self._absolute(folder, given)
+        if self.own_chain is None or path != self.own_chain_path:
+            self.own_chain, self.own_chain_path = read_chain(path), path
+        return self.own_chain.name
 
     def select_chain(self) -> str:
         name = self.chain_name()
+        if self.own_chain is not None and name == self.own_chain.name:
+            return name
         if name not in SECTIONS:
             raise ConfigError(f"Unknown chain {name}.")
         if name not in SUBDIRS:
@@ -393,6 +426,8 @@ class Config:
     @property
     def base_params(self) -> ChainParams:
         """The network's parameters before options change them (see node/network_options.py)."""
+        if self.own_chain is not None:
+            return self.own_chain
         from pybitcoind.chain.params import NETWORKS
 
         return NETWORKS[self.network]()
@@ -412,7 +447,11 @@ class Config:
     @property
     def net_dir(self) -> Path:
         """The network's directory below datadir."""
-        return self.datadir / SUBDIRS[self.network]
+        return self.datadir / self._subdir
+
+    @property
+    def _subdir(self) -> str:
+        return SUBDIRS[self.network] if self.own_chain is None else self.own_chain.subdir
 
     @property
     def blocks_root(self) -> Path:
@@ -422,7 +461,7 @@ class Config:
         given = Path(os.path.abspath(self.text("blocksdir")))
         if not given.is_dir():
             raise ConfigError(f'Specified blocks directory "{self.text("blocksdir")}" does not exist.')
-        return given / SUBDIRS[self.network]
+        return given / self._subdir
 
     def path(self, name: str, default: str) -> Path | None:
         """A file option, relative to the network's directory; None if negated."""
@@ -454,7 +493,7 @@ class Config:
         return [
             f"{file}:{line} Section [{section}] is not recognized."
             for section, file, line in self.sections_seen
-            if section not in SECTIONS
+            if section not in SECTIONS and section != self.network
         ]
 
     def apply_interactions(self) -> None:

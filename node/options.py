@@ -195,7 +195,11 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
         ("uacomment", "<cmt>", "Append this comment to the user agent"),
     ),
     Category.CHAIN: (
-        ("chain", "<chain>", "Chain to use: main, testnet4, signet, regtest (default: main)"),
+        (
+            "chain",
+            "<chain>",
+            "Chain to use: main, testnet4, signet, regtest, or a TOML file (default: main)",
+        ),
         ("regtest", "", "Same as -chain=regtest"),
         ("signet", "", "Same as -chain=signet"),
         ("signetchallenge", "", "Script that blocks of a signet of one's own must satisfy, in hex"),

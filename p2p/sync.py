@@ -53,6 +53,8 @@ MAX_BLOCKS_TO_ANNOUNCE = 8
 """Blocks of one step that are announced one by one; beyond it the peer finds the rest itself."""
 CATCHING_UP = 32
 """Blocks behind the best header from which on blocks are stored without waiting for their turn."""
+MIN_BLOCK_PATIENCE = 60
+"""Seconds. A peer gets as long for a block as a block takes, on a chain of one's own perhaps nothing."""
 MAX_PROTECTED_OUTBOUND = 4
 """Outbound peers with a good chain that are never dropped for lagging behind."""
 
@@ -548,7 +550,8 @@ class BlockSync:
                 seconds = int(download.stalling_timeout)
                 self.context.log.debug("net", f"Increased stalling timeout temporarily to {seconds} seconds")
             return True
-        late = download.overdue(peer.id, self.context.params.pow_target_spacing, now)
+        spacing = max(self.context.params.pow_target_spacing, MIN_BLOCK_PATIENCE)
+        late = download.overdue(peer.id, spacing, now)
         if late is not None:
             peer.disconnect(f"Timeout downloading block {hash_hex(late.hash)}", info=True)
             return True
