@@ -17,15 +17,15 @@ CHAIN_ENTRIES = 10
 
 
 def status(network: LocalNetwork, args: argparse.Namespace) -> int:
-    from .table import status_lines, status_table
+    from .table import pace_line, status_lines, status_table
 
-    rows = network.status()
+    rows, pace = network.status(), network.pace()
     if sys.stdout.isatty():
         from rich.console import Console
 
-        Console().print(status_table(rows))
+        Console().print(status_table(rows, pace_line(pace)))
     else:
-        print("\n".join(status_lines(rows)))
+        print("\n".join(status_lines(rows, pace)))
     return 0
 
 
@@ -36,7 +36,7 @@ def cli(network: LocalNetwork, args: argparse.Namespace) -> int:
         sys.executable,
         "-m",
         "pybitcoind.node.cli",
-        "-regtest",
+        node.chain_option,
         f"-datadir={node.folder}",
         f"-rpcport={node.rpc_port}",
         *args.words,
@@ -56,7 +56,7 @@ def chain(network: LocalNetwork, args: argparse.Namespace) -> int:
     block_hash = node.rpc("getbestblockhash")
     for _ in range(args.count):
         block = node.rpc("getblock", block_hash, 2)
-        console.print(block_entry(block))
+        console.print(block_entry(block, work=bool(network.shape.chain)))
         if "previousblockhash" not in block:
             break
         block_hash = block["previousblockhash"]

@@ -38,10 +38,13 @@ def build_parser() -> argparse.ArgumentParser:
         "--shape", type=Path, metavar="FILE", help="nodes and links from a TOML file (see configs/)"
     )
     up.add_argument(
+        "--chain", type=Path, metavar="FILE", help="a chain of one's own (see docs/custom-chain.md)"
+    )
+    up.add_argument(
         "--interval",
         type=float,
         metavar="SECONDS",
-        help=f"from block to block (default: {DEFAULT_INTERVAL:g})",
+        help=f"from block to block (default: {DEFAULT_INTERVAL:g}; where difficulty is adjusted, full speed)",
     )
     up.add_argument("--keep", action="store_true", help="go on with the chains of the last run")
     up.add_argument("--plain", action="store_true", help="plain lines instead of the live table")
@@ -98,6 +101,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def shape_of(args: argparse.Namespace) -> Shape:
     shape = from_file(args.shape) if args.shape else from_counts(args.full, args.miners, args.spv)
+    if args.chain:
+        shape.set_chain(args.chain)
     if args.interval is not None:
         if args.interval <= 0:
             raise ShapeError("--interval is a number of seconds above 0")

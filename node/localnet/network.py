@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,13 +15,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pybitcoind.chain.consensus.pow import block_work
+from pybitcoind.chain.params import ChainParams
+
 from .process import NodeError, NodeProcess, RpcFailure, wait_until
-from .shape import Shape
+from .shape import Shape, chain_params
 
 ADVANCE_BLOCKS = 200
 """Mined before anything else, to the treasury: regtest halves its subsidy every 150 blocks."""
 FIRST_PAYMENT = Decimal("100")
 """What each wallet but the treasury's gets at the start, in BTC."""
+RESTING = 1e5
+"""Interval of miners that shall not mine yet, in seconds."""
+MAX_TRIES = 10**9
 
 
 @dataclass(slots=True)
@@ -40,12 +47,32 @@ class NodeStatus:
     rpc_port: int | None = None
 
 
+@dataclass(slots=True)
+class Pace:
+    """Difficulty, and how the miners do by it. work: hashes a block; hash_rate: hashes a second.
+
+    seconds: from block to block, over the last `window` blocks. spacing: what it should be.
+    """
+
+    difficulty: float
+    bits: str
+    work: float
+    hash_rate: float
+    seconds: float
+    window: int
+    spacing: int
+    until_retarget: int
+
+
 class LocalNetwork:
     """The nodes of one folder. One process at a time supervises them; others attach by `load`."""
 
     def __init__(self, folder: Path, shape: Shape) -> None:
         self.folder, self.shape = folder, shape
-        self.nodes = {node.name: NodeProcess(node, folder / node.name) for node in shape.nodes}
+        self.chain = chain_params(Path(shape.chain)) if shape.chain else None
+        chain = (self.chain.name, shape.chain) if self.chain else None
+        self.nodes = {node.name: NodeProcess(node, folder / node.name, chain) for node in shape.nodes}
+        self._interval = shape.interval
         self.control_port = 0
         self.token = secrets.token_hex(16)
         self.supervisor = os.getpid()
@@ -113,9 +140,10 @@ class LocalNetwork:
         self.save()
 
     def start(self) -> None:
-        """All nodes up, answering and linked."""
+        """All nodes up, answering and linked. Miners at full speed wait for `endow`."""
+        self._interval = self.shape.interval or RESTING
         for node in self.nodes.values():
-            node.start(self.shape.interval)
+            node.start(self._interval)
             self.save()
         for node in self.nodes.values():
             node.wait_ready()
@@ -129,7 +157,7 @@ class LocalNetwork:
     def start_node(self, name: str) -> None:
         """One node up again, on its old ports, and linked."""
         node = self.node(name)
-        node.start(self.shape.interval)
+        node.start(self._interval)
         self.save()
         node.wait_ready()
         self.save()
@@ -221,7 +249,25 @@ class LocalNetwork:
     def mine(self, blocks: int, node: NodeProcess | None = None) -> list[str]:
         """Mines blocks at once to node's wallet (the treasury's); their hashes."""
         miner = node or self.treasury
-        return list(miner.rpc("generatetoaddress", blocks, miner.wallet("getnewaddress")))
+        address = miner.wallet("getnewaddress")
+        if self.chain is None:
+            return list(miner.rpc("generatetoaddress", blocks, address))
+        return [miner.rpc("generatetoaddress", 1, address, MAX_TRIES)[0] for _ in range(blocks)]
+
+    def _mine_in_the_past(self, blocks: int, chain: ChainParams) -> None:
+        """Mines at once, with times that keep difficulty where it is: at full speed it would rise and rise.
+
+        A period is measured from its first to its last block, so that is what must take the whole timespan.
+        """
+        miner = self.treasury
+        address = miner.wallet("getnewaddress")
+        gap = -(-chain.pow_target_timespan // (chain.difficulty_interval - 1))
+        now = int(time.time())
+        start = max(now - blocks * gap, chain.genesis.header.time)
+        for i in range(1, blocks + 1):
+            miner.rpc("setmocktime", min(start + i * gap, now))
+            miner.rpc("generatetoaddress", 1, address, MAX_TRIES)
+        miner.rpc("setmocktime", 0)
 
     def pay(self, sender: str, receiver: str, amount: Decimal) -> str:
         """Pays from one node's wallet to another's, or to an address; the txid."""
@@ -232,13 +278,21 @@ class LocalNetwork:
         """Mines the chain in advance and gives every other wallet its first payment."""
         height = self.treasury.rpc("getblockcount")
         if height < ADVANCE_BLOCKS:
-            self.mine(ADVANCE_BLOCKS - height)
+            if self.chain is None or self.chain.pow_no_retargeting:
+                self.mine(ADVANCE_BLOCKS - height)
+            else:
+                self._mine_in_the_past(ADVANCE_BLOCKS - height, self.chain)
             self.wait_synced()
             for name in self.nodes:
                 if name != self.treasury.name:
                     self.pay(self.treasury.name, name, FIRST_PAYMENT)
             self.mine(1)
         self.wait_synced()
+        if self._interval != self.shape.interval:
+            self._interval = self.shape.interval
+            for miner in self.shape.with_role("miner"):
+                self.stop_node(miner.name)
+                self.start_node(miner.name)
 
     def tips(self) -> dict[str, str]:
         return {node.name: node.rpc("getbestblockhash") for node in self.running()}
@@ -281,6 +335,35 @@ class LocalNetwork:
         except NodeError:
             pass  # on its way up or down: the row shows what there was
         return row
+
+    def pace(self) -> Pace | None:
+        """By the first full node or miner that answers; None where nothing adjusts difficulty."""
+        if self.chain is None or self.chain.pow_no_retargeting:
+            return None
+        for node in self.running():
+            if node.shape.role != "spv":
+                try:
+                    return _pace(node, self.chain)
+                except NodeError:
+                    continue
+        return None
+
+
+def _pace(node: NodeProcess, chain: ChainParams) -> Pace:
+    info = node.rpc("getblockchaininfo")
+    height, window = info["blocks"], min(chain.difficulty_interval, info["blocks"])
+    first = node.rpc("getblockheader", node.rpc("getblockhash", height - window))
+    work = block_work(int(info["bits"], 16))
+    return Pace(
+        difficulty=float(info["difficulty"]),
+        bits=info["bits"],
+        work=work,
+        hash_rate=float(node.rpc("getnetworkhashps", window)) if window else 0,
+        seconds=(info["time"] - first["time"]) / window if window else 0,
+        window=window,
+        spacing=chain.pow_target_spacing,
+        until_retarget=chain.difficulty_interval - height % chain.difficulty_interval,
+    )
 
 
 def _old_nodes(folder: Path) -> list[str]:

@@ -46,10 +46,15 @@ def wait_until(
 
 
 class NodeProcess:
-    """A pybitcoind in folder, started on free ports and started again on the same ones."""
+    """A pybitcoind in folder, started on free ports and started again on the same ones.
 
-    def __init__(self, shape: NodeShape, folder: Path) -> None:
+    chain: (name, path of its description) of a chain of one's own.
+    """
+
+    def __init__(self, shape: NodeShape, folder: Path, chain: tuple[str, str] | None = None) -> None:
         self.shape, self.folder = shape, folder
+        name, path = chain or ("regtest", "regtest")
+        self.network_folder, self.chain_option = folder / name, f"-chain={path}"
         self.p2p_port = self.rpc_port = 0
         self.pid: int | None = None
         self.process: subprocess.Popen[bytes] | None = None
@@ -63,10 +68,6 @@ class NodeProcess:
     def wallet_name(self) -> str:
         """A miner makes its wallet itself, the others' are made by `wait_ready`."""
         return "miner" if self.shape.role == "miner" else "wallet"
-
-    @property
-    def network_folder(self) -> Path:
-        return self.folder / "regtest"
 
     @property
     def log_file(self) -> Path:
@@ -84,7 +85,7 @@ class NodeProcess:
             sys.executable,
             "-m",
             "pybitcoind.node.main",
-            "-regtest",
+            self.chain_option,
             f"-datadir={self.folder}",
             f"-role={self.shape.role}",
             f"-port={self.p2p_port}",
@@ -99,7 +100,7 @@ class NodeProcess:
         if self.shape.role != "spv":
             command += ["-blockfilterindex", "-peerblockfilters", "-txindex"]
         if self.shape.role == "miner":
-            command.append(f"-minerinterval={interval:g}")
+            command.append(f"-minerinterval={interval:.9g}")
         if (self.network_folder / "wallets" / self.wallet_name).exists():
             command.append(f"-wallet={self.wallet_name}")
         return command + [f"-{option}" for option in self.shape.options]

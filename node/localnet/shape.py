@@ -7,9 +7,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pybitcoind.chain.params import ChainParams
+
+from ..chain_file import read_chain
+from ..config import ChainFileError
+
 ROLES = ("full", "miner", "spv")
 DEFAULT_INTERVAL = 10.0
 """Seconds from block to block."""
+FULL_SPEED = 0.0
+"""The interval where difficulty sets the pace."""
 
 
 class ShapeError(ValueError):
@@ -28,8 +35,11 @@ class NodeShape:
 
 @dataclass(slots=True)
 class Shape:
+    """chain: path of a chain's description (-chain=FILE); "" is regtest."""
+
     nodes: list[NodeShape]
     interval: float = DEFAULT_INTERVAL
+    chain: str = ""
 
     def node(self, name: str) -> NodeShape:
         for node in self.nodes:
@@ -46,7 +56,13 @@ class Shape:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Shape:
-        return cls([NodeShape(**node) for node in data["nodes"]], data["interval"])
+        return cls([NodeShape(**node) for node in data["nodes"]], data["interval"], data["chain"])
+
+    def set_chain(self, path: Path) -> None:
+        """Puts the network on a chain of one's own; where that has retargets, miners go at full speed."""
+        if not chain_params(path).pow_no_retargeting:
+            self.interval = FULL_SPEED
+        self.chain = str(path.absolute())
 
 
 def from_counts(full: int = 2, miners: int = 1, spv: int = 1, interval: float = DEFAULT_INTERVAL) -> Shape:
@@ -62,6 +78,14 @@ def from_counts(full: int = 2, miners: int = 1, spv: int = 1, interval: float = 
     return Shape(servers + light, interval)
 
 
+def chain_params(path: Path) -> ChainParams:
+    """The chain that path describes."""
+    try:
+        return read_chain(path)
+    except ChainFileError as error:
+        raise ShapeError(str(error)) from None
+
+
 def from_file(path: Path) -> Shape:
     """A shape from TOML; ShapeError with file and place where it is wrong."""
     try:
@@ -70,9 +94,9 @@ def from_file(path: Path) -> Shape:
         raise ShapeError(f"{path}: {error.strerror}") from None
     except tomllib.TOMLDecodeError as error:
         raise ShapeError(f"{path}: {error}") from None
-    unknown = sorted(set(data) - {"interval", "node"})
+    unknown = sorted(set(data) - {"interval", "chain", "node"})
     if unknown:
-        raise ShapeError(f"{path}: unknown key {unknown[0]!r}; there are 'interval' and [[node]]")
+        raise ShapeError(f"{path}: unknown key {unknown[0]!r}; there are 'interval', 'chain' and [[node]]")
     nodes = [_node(path, i, row) for i, row in enumerate(data.get("node", []))]
     names = [node.name for node in nodes]
     if not any(node.role != "spv" for node in nodes):
@@ -83,10 +107,20 @@ def from_file(path: Path) -> Shape:
         for link in node.links:
             if link not in names or link == node.name:
                 raise ShapeError(f"{path}: node {node.name!r} links to {link!r}, which is no other node")
-    interval = data.get("interval", DEFAULT_INTERVAL)
+    interval, chain = data.get("interval", DEFAULT_INTERVAL), data.get("chain")
     if isinstance(interval, bool) or not isinstance(interval, int | float) or interval <= 0:
         raise ShapeError(f"{path}: interval is a number of seconds above 0")
-    return Shape(nodes, float(interval))
+    if chain is not None and not isinstance(chain, str):
+        raise ShapeError(f"{path}: chain is the path of a chain's description, in quotes")
+    shape = Shape(nodes)
+    if chain is not None:
+        try:
+            shape.set_chain(path.parent / chain)
+        except ShapeError as error:
+            raise ShapeError(f"{path}: chain: {error}") from None
+    if "interval" in data:
+        shape.interval = float(interval)
+    return shape
 
 
 def _node(path: Path, index: int, row: dict[str, Any]) -> NodeShape:

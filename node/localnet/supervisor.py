@@ -116,15 +116,16 @@ def _show_lines(network: LocalNetwork, ending: threading.Event) -> None:
 
     print("the network is up; Ctrl-C ends it", flush=True)
     while True:
-        print("\n".join(status_lines(network.status())), flush=True)
+        print("\n".join(status_lines(network.status(), network.pace())), flush=True)
         if ending.wait(PLAIN_EVERY):
             return
 
 
 def _show_table(network: LocalNetwork, ending: threading.Event) -> None:
+    from rich.console import Group
     from rich.live import Live
 
-    from .table import status_table
+    from .table import pace_line, status_table
 
     footer = (
         "from a second terminal, pybitcoin-localnet and:\n"
@@ -132,6 +133,10 @@ def _show_table(network: LocalNetwork, ending: threading.Event) -> None:
         "  stop NODE | start NODE | logs NODE | down\n"
         "Ctrl-C ends the network"
     )
-    with Live(status_table(network.status(), footer), auto_refresh=False) as live:
+
+    def shown() -> Group:
+        return status_table(network.status(), pace_line(network.pace()), footer)
+
+    with Live(shown(), auto_refresh=False) as live:
         while not ending.wait(REFRESH):
-            live.update(status_table(network.status(), footer), refresh=True)
+            live.update(shown(), refresh=True)

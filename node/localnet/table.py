@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from .network import NodeStatus
+from .network import NodeStatus, Pace
 
 TIP_COLOURS = ("green", "yellow", "magenta", "cyan", "red")
 ROLE_COLOURS = {"full": "blue", "miner": "yellow", "spv": "cyan"}
@@ -30,8 +30,29 @@ def amount(value: Decimal | None) -> str:
     return "–" if value is None else f"{value:.8f}"
 
 
-def status_table(rows: list[NodeStatus], footer: str = "") -> Group:
-    """Nodes by row; one colour a tip, so that a fork is seen at once."""
+def pace_line(pace: Pace | None) -> str:
+    """Difficulty, and what it makes of the miners there are; "" where nothing adjusts it."""
+    if pace is None:
+        return ""
+    seconds = f"{pace.seconds:.1f} s a block" if pace.seconds else "no pace yet"
+    return (
+        f"difficulty {pace.difficulty:.4g} (bits {pace.bits}, {count(pace.work)} hashes a block): {seconds} "
+        f"and {count(pace.hash_rate)} hashes/s over the last {pace.window}, wanted {pace.spacing} s; "
+        f"retarget in {pace.until_retarget}"
+    )
+
+
+def count(value: float) -> str:
+    """With three digits: 950, 1.05 M."""
+    for unit in ("", " k", " M", " G"):
+        if value < 999.5:
+            return f"{value:.3g}{unit}"
+        value /= 1000
+    return f"{value:.3g} T"
+
+
+def status_table(rows: list[NodeStatus], *lines: str) -> Group:
+    """Nodes by row; one colour a tip, so that a fork is seen at once. lines: what stands below."""
     tips = list(dict.fromkeys(row.tip for row in rows if row.tip))
     table = Table(expand=False, header_style="bold", border_style="dim")
     for title in ("node", "role", "height", "tip", "peers", "mempool", "balance", "p2p", "rpc"):
@@ -50,12 +71,12 @@ def status_table(rows: list[NodeStatus], footer: str = "") -> Group:
             number(row.p2p_port),
             number(row.rpc_port),
         )
-    return Group(table, Text(footer, style="dim")) if footer else Group(table)
+    return Group(table, *(Text(line, style="dim") for line in lines if line))
 
 
-def status_lines(rows: list[NodeStatus]) -> list[str]:
+def status_lines(rows: list[NodeStatus], pace: Pace | None = None) -> list[str]:
     """The same without a terminal: one plain line a node."""
-    return [
+    lines = [
         f"{row.name:<8} {row.role:<6} "
         + (
             f"height={number(row.height)} tip={short(row.tip)} peers={number(row.peers)} "
@@ -66,10 +87,11 @@ def status_lines(rows: list[NodeStatus]) -> list[str]:
         )
         for row in rows
     ]
+    return [*lines, pace_line(pace)] if pace else lines
 
 
-def block_entry(block: dict[str, Any], now: float | None = None) -> Panel:
-    """One block of getblock at verbosity 2, as a readable entry."""
+def block_entry(block: dict[str, Any], now: float | None = None, *, work: bool = False) -> Panel:
+    """One block of getblock at verbosity 2, as a readable entry. work: with its difficulty."""
     age = int((time.time() if now is None else now) - block["time"])
     lines = Text()
     for tx in block["tx"]:
@@ -84,9 +106,10 @@ def block_entry(block: dict[str, Any], now: float | None = None) -> Panel:
             lines.append(f"{shape:<13} {total:>15.8f} BTC{fee}\n")
     lines.rstrip()
     title = f"[bold]{block['height']}[/bold]  {block['hash']}"
-    subtitle = (
-        f"{len(block['tx'])} tx · {block['size']} bytes · weight {block['weight']} · {age_text(age)} ago"
-    )
+    facts = [f"{len(block['tx'])} tx", f"{block['size']} bytes", f"weight {block['weight']}"]
+    if work:
+        facts[2:] = [f"bits {block['bits']}", f"difficulty {block['difficulty']:.4g}"]
+    subtitle = " · ".join([*facts, f"{age_text(age)} ago"])
     return Panel(
         lines, title=title, subtitle=subtitle, title_align="left", subtitle_align="left", border_style="dim"
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.timeout(180)
+SELDOM = ("--interval", "3600")
 COMMAND = [sys.executable, "-m", "pybitcoind.node.localnet.main"]
 
 
@@ -45,7 +46,7 @@ class Terminal:
     def __init__(self, folder: Path, *args: str) -> None:
         self.folder = folder
         self.process = subprocess.Popen(
-            [*COMMAND, "--dir", str(folder), "up", "--plain", "--interval", "3600", *args],
+            [*COMMAND, "--dir", str(folder), "up", "--plain", *args],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -82,7 +83,7 @@ def alive(pid: int) -> bool:
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    terminal = Terminal(tmp_path / "net", "--full", "2", "--miners", "1", "--spv", "0")
+    terminal = Terminal(tmp_path / "net", "--full", "2", "--miners", "1", "--spv", "0", *SELDOM)
     try:
         yield terminal
     finally:
@@ -149,7 +150,7 @@ def test_a_crashed_run_is_cleaned_up_by_the_next(terminal: Terminal) -> None:
     os.kill(terminal.process.pid, signal.SIGKILL)
     terminal.process.wait()
     assert all(map(alive, pids))
-    second = Terminal(terminal.folder, "--full", "1", "--miners", "0", "--spv", "0")
+    second = Terminal(terminal.folder, "--full", "1", "--miners", "0", "--spv", "0", *SELDOM)
     try:
         second.read_until("left by a run that crashed")
         second.read_until("the network is up")
@@ -161,6 +162,33 @@ def test_a_crashed_run_is_cleaned_up_by_the_next(terminal: Terminal) -> None:
         assert second.process.stdout is not None
         second.process.stdout.close()
         assert time.monotonic() - started < 20
+
+
+def test_a_chain_of_ones_own_has_its_pace_from_difficulty(tmp_path: Path) -> None:
+    """Its miner goes at full speed, but only after the chain in advance, which leaves difficulty low."""
+    chain = Path(__file__).resolve().parents[2] / "configs" / "chains" / "difficulty.toml"
+    terminal = Terminal(tmp_path / "net", "--full", "1", "--miners", "1", "--spv", "0", "--chain", str(chain))
+    try:
+        terminal.read_until("the network is up")
+        folder, pids = terminal.folder, terminal.pids
+        shown = ask_until("bits 1e", folder, "status")  # some 64 times the least difficulty, or more
+        assert "hashes/s over the last 10, wanted 2 s; retarget in" in shown
+        assert "bits 1" in ask(folder, "chain", "full1", "-n", "1")
+        first = json.loads(ask(folder, "cli", "full1", "getblockheader", ask_hash(folder, 201)))
+        assert first["bits"] == "1f0fffff", "as at the start"
+        assert ask(folder, "cli", "miner1", "-rpcwallet=miner", "getnewaddress").startswith("dif1")
+        ask(folder, "down")
+        assert terminal.process.wait(60) == 0
+        assert not any(map(alive, pids))
+    finally:
+        if terminal.process.poll() is None:
+            terminal.end(signal.SIGTERM)
+        assert terminal.process.stdout is not None
+        terminal.process.stdout.close()
+
+
+def ask_hash(folder: Path, height: int) -> str:
+    return ask(folder, "cli", "full1", "getblockhash", str(height)).strip()
 
 
 def test_the_demo_tells_the_whole_story(tmp_path: Path) -> None:

@@ -37,9 +37,28 @@ def test_every_shape_that_comes_along_reads(path: Path) -> None:
     assert Shape.from_json(shape.to_json()) == shape
 
 
+def test_a_chain_with_retargets_sets_the_pace() -> None:
+    shape = from_file(ROOT / "configs" / "difficulty.toml")
+    assert Path(shape.chain) == ROOT / "configs" / "chains" / "difficulty.toml"
+    assert shape.interval == 0
+    counted = from_counts()
+    counted.set_chain(ROOT / "configs" / "chains" / "difficulty.toml")
+    assert counted.interval == 0
+
+
+def test_a_chain_without_retargets_leaves_it(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text('name = "own"\nmagic = "01020304"\n')
+    (tmp_path / "shape.toml").write_text('chain = "own.toml"\n[[node]]\nname = "a"\n')
+    shape = from_file(tmp_path / "shape.toml")
+    assert (shape.chain, shape.interval) == (str(tmp_path / "own.toml"), 10)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("chain = 5\n[[node]]\nname = 'a'", "chain is the path of a chain's description, in quotes"),
+        ("chain = 'none.toml'\n[[node]]\nname = 'a'", "none.toml: No such file"),
+        ("chain = 'shape.toml'\n[[node]]\nname = 'a'", "shape.toml: name: is missing"),
         ("[[node]\n", "Expected"),
         ("speed = 1", "unknown key 'speed'"),
         ("interval = 0\n[[node]]\nname = 'a'", "interval is a number of seconds above 0"),
