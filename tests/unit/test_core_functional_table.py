@@ -1,0 +1,30 @@
+"""scripts/core_functional.py: what its table says of a test that fails."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "core_functional.py"
+
+
+@pytest.fixture
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("core_functional", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # for its dataclass
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_known_reason_stands_for_the_complaint_it_explains_only(script: ModuleType) -> None:
+    for name, (mark, words) in script.KNOWN_REASONS.items():
+        assert script.known_reason(name, f"FileNotFoundError: '{mark}' -> 'x'") == words
+        assert script.known_reason(name, "AssertionError: 1 == 2") == "AssertionError: 1 == 2"
+        assert len(words) <= 120 and "|" not in words
+    assert script.known_reason("rpc_uptime.py", "AssertionError") == "AssertionError"
