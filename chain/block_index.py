@@ -47,9 +47,10 @@ class BlockIndex:
 
     async def load(self, *, bodies: bool = True) -> None:
         """Takes the headers from the store, or begins with the genesis block. bodies: that one's is kept."""
-        rows = await self.blocks.load_headers()
-        tree = self.tree
-        for row in rows:
+        stored = await self.blocks.load_tree()
+        tree = self.tree = HeaderTree(stored.trunk)
+        self.candidates = Candidates(tree)
+        for row in stored.beside:
             header = BlockHeader.decode(row.header)
             header._hash = row.hash
             try:
@@ -60,11 +61,10 @@ class BlockIndex:
                 ) from None
             node.status, node.sequence, node.tx_count = row.status, row.sequence, row.tx_count
             node.position = row.position
-            if node.failed:
-                self._note_invalid(node)
-        if rows and tree.genesis.hash != self.params.genesis.hash:
+        self._find_best_invalid()
+        if len(tree) and tree.genesis.hash != self.params.genesis.hash:
             raise StorageError("Incorrect or no genesis block found.", "Wrong datadir for network?")
-        if not rows:
+        if not len(tree):
             genesis = self.add_header(self.params.genesis.header)
             if bodies:
                 self.add_block(self.params.genesis, genesis)
@@ -81,7 +81,6 @@ class BlockIndex:
                     node.hash,
                     node.raw,
                     node.height,
-                    node.chainwork,
                     node.status,
                     node.sequence,
                     node.tx_count,
@@ -108,8 +107,10 @@ class BlockIndex:
     def recalculate_best_header(self) -> None:
         """Most work among what has not failed; the active tip where there is no better."""
         best = self.tree.tip
-        for node in self.tree:
-            if not node.failed and (best is None or best.chainwork < node.chainwork):
+        for node in self.tree.leaves():
+            while node.failed and node.prev is not None:
+                node = node.prev
+            if best is None or best.chainwork < node.chainwork:
                 best = node
         self.tree.best_header = best
 
@@ -195,16 +196,26 @@ class BlockIndex:
 
     def reset_failed(self, node: HeaderNode) -> None:
         """Takes the failure off node, all before it and all behind it."""
-        for other in self.tree:
-            if other.failed and (other.descends_from(node) or node.descends_from(other)):
-                other.status &= ~_FAILED
-                self._dirty[other] = None
-        self.best_invalid = None
-        for other in self.tree:
-            if other.failed:
-                self._note_invalid(other)
+        before: HeaderNode | None = node
+        while before is not None and before.failed:
+            self._reset_failed(before)
+            before = before.prev
+        for behind in self.tree.descendants(node):
+            self._reset_failed(behind)
+        self._find_best_invalid()
         self.candidates.rebuild()
         self.recalculate_best_header()
+
+    def _reset_failed(self, node: HeaderNode) -> None:
+        node.status &= ~_FAILED
+        self._dirty[node] = None
+
+    def _find_best_invalid(self) -> None:
+        """What builds on a failed block has failed too, so one of the leaves is it."""
+        self.best_invalid = None
+        for node in self.tree.leaves():
+            if node.failed:
+                self._note_invalid(node)
 
     def _note_invalid(self, node: HeaderNode) -> None:
         if self.best_invalid is None or node.chainwork > self.best_invalid.chainwork:

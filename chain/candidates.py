@@ -5,7 +5,9 @@ Only the last block of each such branch is kept; it has the most work of its bra
 
 from __future__ import annotations
 
-from .header_tree import HeaderNode, HeaderTree
+from .header_tree import HeaderNode, HeaderStatus, HeaderTree
+
+_HAVE_DATA = int(HeaderStatus.HAVE_DATA)
 
 
 def rank(node: HeaderNode) -> tuple[int, int, bytes]:
@@ -31,7 +33,7 @@ class Candidates:
         Those get their place in the order of arrival now: who has shown a header only has no claim yet.
         """
         if node.prev is not None and not node.prev.chain_tx_count:
-            self._waiting.setdefault(node.prev, []).append(node)
+            self._waits(node)
             return []
         queue = [node]
         for ready in queue:
@@ -82,25 +84,39 @@ class Candidates:
     def rebuild(self) -> None:
         """Looks through the whole tree: after flags or the tip were changed by hand."""
         self._ends.clear()
-        for node in self._tree:
-            if node.chain_tx_count and node.tx_count:
-                self.add(node)
+        for leaf in self._tree.leaves():
+            end: HeaderNode | None = self._last_connectable(leaf)
+            while end is not None and end.failed:
+                end = end.prev
+            if end is not None:
+                self.add(end)
+
+    @staticmethod
+    def _last_connectable(leaf: HeaderNode) -> HeaderNode | None:
+        """The last block on the way to leaf up to which all bodies came; None if not even the first has."""
+        low, high = -1, leaf.height
+        while low < high:
+            middle = (low + high + 1) // 2
+            if leaf.ancestor(middle).chain_tx_count:
+                low = middle
+            else:
+                high = middle - 1
+        return None if low < 0 else leaf.ancestor(low)
 
     def load(self) -> None:
-        """After a restart: counts transactions, and takes the order of arrival up again.
-
-        Core's rule: the chain that was active comes first, whatever came before it.
-        """
-        highest = 1
-        for node in self._tree:
+        """After a restart: counts transactions, and takes the order of arrival up again."""
+        tree = self._tree
+        for height in tree.trunk.waiting(_HAVE_DATA):
+            self._waits(tree.on_trunk(height))
+        for node in tree.beside_trunk():
             before = 0 if node.prev is None else node.prev.chain_tx_count
             if node.tx_count and (node.prev is None or before):
                 node.chain_tx_count = before + node.tx_count
-            elif node.have_data and node.prev is not None:
-                self._waiting.setdefault(node.prev, []).append(node)
-            node.sequence = max(node.sequence, 1)
-            highest = max(highest, node.sequence)
-        for node in self._tree.chain:
-            node.sequence = 0
-        self._next_sequence = highest + 1
+            elif node.have_data:
+                self._waits(node)
+        self._next_sequence = tree.load_sequences() + 1
         self.rebuild()
+
+    def _waits(self, node: HeaderNode) -> None:
+        if node.prev is not None:
+            self._waiting.setdefault(node.prev, []).append(node)

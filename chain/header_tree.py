@@ -1,18 +1,21 @@
 """All headers we know, as a tree, and the active chain through it.
 
 A node points to its parent and, by a jump pointer, to an ancestor further down, so that any ancestor is
-found in O(log n) steps. `ChainManager.accept_headers` is the only writer of new nodes.
+found in O(log n) steps. Of the longest chain that was loaded at start (the trunk, see trunk.py) nodes are
+made when they are asked for. `ChainManager.accept_headers` is the only writer of new headers.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from enum import IntFlag
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from .primitives.block import BlockHeader
 from .primitives.hashes import ZERO_HASH
+from .storage.header_rows import HeaderColumns
+from .trunk import Trunk
 
 if TYPE_CHECKING:
     from .storage.block_store import Position
@@ -23,7 +26,7 @@ MEDIAN_TIME_SPAN = 11
 LOCATOR_DENSE = 10
 """Entries of a locator before its steps double."""
 
-_VERSION, _NONCE = struct.Struct("<i"), struct.Struct("<I")
+_VERSION, _NONCE, _TIME_BITS = struct.Struct("<i"), struct.Struct("<I"), struct.Struct("<II")
 
 
 class HeaderStatus(IntFlag):
@@ -58,15 +61,16 @@ class HeaderNode:
     """
 
     __slots__ = (
+        "_jump",
+        "_prev",
         "_rest",
+        "_tree",
         "bits",
         "chain_tx_count",
         "chainwork",
         "hash",
         "height",
-        "jump",
         "position",
-        "prev",
         "sequence",
         "status",
         "time",
@@ -76,30 +80,49 @@ class HeaderNode:
 
     def __init__(self, header: BlockHeader, prev: HeaderNode | None, work: int) -> None:
         self.hash = header.hash
-        self._rest = header.raw[:4] + header.raw[36:]  # there are a million of us: the parent has its hash
+        self._rest = _without_parent(header.raw)
         self.time, self.bits = header.time, header.bits
-        self.prev = prev
+        self._tree: HeaderTree | None = None  # that of the trunk which the node belongs to
+        self._prev = prev
         self.status = int(HeaderStatus.VALID_TREE)
         self.sequence = self.tx_count = self.chain_tx_count = 0
         self.position: Position | None = None
-        self.jump: HeaderNode | None
+        self._jump: HeaderNode | None
         if prev is None:
-            self.height, self.chainwork, self.jump, self.time_max = 0, work, None, self.time
+            self.height, self.chainwork, self._jump, self.time_max = 0, work, None, self.time
             return
         self.height, self.chainwork = prev.height + 1, prev.chainwork + work
         if self.bits == prev.bits:
             self.bits = prev.bits  # the same object
         self.time_max = prev.time_max if prev.time_max >= self.time else self.time
-        # Two equal jumps in a row join into one (Myers 1983): where a jump leads depends on the height alone.
-        jump = prev.jump
-        if (
-            jump is not None
-            and jump.jump is not None
-            and prev.height - jump.height == jump.height - jump.jump.height
-        ):
-            self.jump = jump.jump
-        else:
-            self.jump = prev
+        self._jump = prev.ancestor(jump_height(self.height))
+
+    @classmethod
+    def of_trunk(cls, tree: HeaderTree, trunk: Trunk, height: int) -> HeaderNode:
+        """The node of a header of the trunk of tree; `HeaderTree.on_trunk` keeps it."""
+        row, node = trunk.row(height), cls.__new__(cls)
+        node.hash, node.height, node._tree = row.hash, height, tree
+        node._prev = node._jump = None
+        node._rest = _without_parent(row.header)
+        node.time, node.bits = _TIME_BITS.unpack_from(row.header, 68)
+        node.status, node.position, node.tx_count = row.status, row.position, row.tx_count
+        node.sequence, node.chain_tx_count = trunk.sequence(height), trunk.chain_tx_count(height)
+        node.chainwork, node.time_max = trunk.chainwork(height), trunk.time_max(height)
+        return node
+
+    @property
+    def prev(self) -> HeaderNode | None:
+        """The parent; None for the genesis block."""
+        if self._prev is None and self._tree is not None and self.height:
+            self._prev = self._tree.on_trunk(self.height - 1)
+        return self._prev
+
+    @property
+    def jump(self) -> HeaderNode | None:
+        """The ancestor at `jump_height`; None for the genesis block."""
+        if self._jump is None and self._tree is not None and self.height:
+            self._jump = self._tree.on_trunk(jump_height(self.height))
+        return self._jump
 
     @property
     def version(self) -> int:
@@ -153,6 +176,8 @@ class HeaderNode:
             raise ValueError(f"no ancestor at height {height} of a block at {self.height}")
         node = self
         while node.height > height:
+            if node._tree is not None:
+                return node._tree.on_trunk(height)
             jump = node.jump
             assert jump is not None and node.prev is not None
             node = jump if jump.height >= height else node.prev
@@ -176,6 +201,24 @@ class HeaderNode:
         return f"HeaderNode({self.height}, {self.hash[::-1].hex()})"
 
 
+def _without_parent(header: bytes) -> bytes:
+    """What a node keeps of its 80 bytes: the parent has its hash."""
+    return header[:4] + header[36:]
+
+
+def jump_height(height: int) -> int:
+    """Where the jump of a block at height leads; it depends on the height alone (Myers 1983).
+
+    height as a sum of numbers 2^k - 1, the greatest first: the jump goes over the last of them.
+    """
+    rest = height
+    while True:
+        step = (1 << (rest + 1).bit_length() - 1) - 1
+        if step == rest:
+            return height - step
+        rest -= step
+
+
 def fork_point(a: HeaderNode, b: HeaderNode) -> HeaderNode:
     """The last block that the chains ending in a and in b share."""
     if a.height > b.height:
@@ -192,46 +235,121 @@ def fork_point(a: HeaderNode, b: HeaderNode) -> HeaderNode:
     return a
 
 
+class ActiveChain(Sequence[HeaderNode]):
+    """Blocks by height from the genesis block up: some of the trunk, and nodes on top of them."""
+
+    def __init__(self, tree: HeaderTree) -> None:
+        self._tree = tree
+        self._low = 0
+        self._rest: list[HeaderNode] = []
+
+    def __len__(self) -> int:
+        return self._low + len(self._rest)
+
+    @overload
+    def __getitem__(self, at: int) -> HeaderNode: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[HeaderNode]: ...
+    def __getitem__(self, at: int | slice) -> HeaderNode | list[HeaderNode]:
+        if isinstance(at, slice):
+            return [self[height] for height in range(*at.indices(len(self)))]
+        height = at if at >= 0 else at + len(self)
+        if not 0 <= height < self._low:
+            if height < 0:
+                raise IndexError("no block below the genesis block")
+            return self._rest[height - self._low]
+        return self._tree.on_trunk(height)
+
+    @property
+    def on_trunk(self) -> int:
+        """So many blocks from the genesis block on are the trunk's."""
+        return self._low
+
+    def holds(self, node: HeaderNode) -> bool:
+        if node.height < self._low:
+            return node._tree is self._tree
+        above = node.height - self._low
+        return above < len(self._rest) and self._rest[above] is node
+
+    def end_with(self, node: HeaderNode | None) -> None:
+        """The chain becomes the one that ends in node; empty for None."""
+        path = []
+        step = node
+        while step is not None and step._tree is None and not self.holds(step):
+            path.append(step)
+            step = step.prev
+        count = 0 if step is None else step.height + 1
+        if step is None or step._tree is not None:
+            self._low, self._rest = count, []
+        else:
+            del self._rest[count - self._low :]
+        self._rest += reversed(path)
+
+
 class HeaderTree:
     """Every header by its hash, the leaves, the best header, and the active chain by height.
 
     Parents come before their children in iteration.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, columns: HeaderColumns | None = None) -> None:
+        self.trunk = Trunk(columns or HeaderColumns())
+        """Begins with the headers of columns."""
+        self._made: dict[int, HeaderNode] = {}
         self._nodes: dict[bytes, HeaderNode] = {}
         self._leaves: dict[HeaderNode, None] = {}
-        self.chain: list[HeaderNode] = []
+        if self.trunk:
+            self._leaves[self.on_trunk(len(self.trunk) - 1)] = None
+        self.chain = ActiveChain(self)
         """The active chain: the blocks whose coins we have, by height."""
         self.best_header: HeaderNode | None = None
         """Most work, first seen, not known to be invalid; set by the manager."""
 
     def __len__(self) -> int:
-        return len(self._nodes)
+        return len(self.trunk) + len(self._nodes)
 
     def __iter__(self) -> Iterator[HeaderNode]:
-        return iter(self._nodes.values())
+        """All nodes; makes those of the whole trunk, so it is for small trees only."""
+        yield from map(self.on_trunk, range(len(self.trunk)))
+        yield from self._nodes.values()
 
     def __contains__(self, block_hash: object) -> bool:
-        return block_hash in self._nodes
+        return isinstance(block_hash, bytes) and (
+            block_hash in self._nodes or self.trunk.find(block_hash) is not None
+        )
 
     def get(self, block_hash: bytes) -> HeaderNode | None:
-        return self._nodes.get(block_hash)
+        node = self._nodes.get(block_hash)
+        if node is None:
+            height = self.trunk.find(block_hash)
+            return None if height is None else self.on_trunk(height)
+        return node
+
+    def on_trunk(self, height: int) -> HeaderNode:
+        """The node at height of the trunk, always the same one."""
+        node = self._made.get(height)
+        if node is None:
+            node = self._made[height] = HeaderNode.of_trunk(self, self.trunk, height)
+        return node
+
+    def beside_trunk(self) -> Iterable[HeaderNode]:
+        """All other nodes, parents first."""
+        return self._nodes.values()
 
     @property
     def genesis(self) -> HeaderNode:
-        return next(iter(self._nodes.values()))
+        return self.on_trunk(0) if self.trunk else next(iter(self._nodes.values()))
 
     def add(self, header: BlockHeader, work: int) -> HeaderNode:
         """The node of a header whose parent is known (or of the genesis block); the old one if there is one.
 
         work: expected hashes for this block alone. Checks no rule and does not move `best_header`.
         """
-        known = self._nodes.get(header.hash)
+        known = self.get(header.hash)
         if known is not None:
             return known
-        prev = self._nodes.get(header.prev_hash)
-        if prev is None and self._nodes:
+        prev = self.get(header.prev_hash)
+        if prev is None and len(self):
             raise KeyError(header.prev_hash)
         node = HeaderNode(header, prev, work)
         self._nodes[node.hash] = node
@@ -247,21 +365,11 @@ class HeaderTree:
 
     def set_tip(self, node: HeaderNode | None) -> None:
         """Makes the chain that ends in node the active one."""
-        if node is None:
-            self.chain.clear()
-            return
-        chain = self.chain
-        path = []
-        step: HeaderNode | None = node
-        while step is not None and not (step.height < len(chain) and chain[step.height] is step):
-            path.append(step)
-            step = step.prev
-        del chain[0 if step is None else step.height + 1 :]
-        chain.extend(reversed(path))
+        self.chain.end_with(node)
 
     def in_chain(self, node: HeaderNode) -> bool:
         """node is on the active chain."""
-        return node.height < len(self.chain) and self.chain[node.height] is node
+        return self.chain.holds(node)
 
     def next_in_chain(self, node: HeaderNode) -> HeaderNode | None:
         """The block behind node on the active chain; None if node is its tip or not on it."""
@@ -281,13 +389,34 @@ class HeaderTree:
         return sorted(tips, key=lambda node: (-node.height, node.hash[::-1]))
 
     def descendants(self, node: HeaderNode) -> list[HeaderNode]:
-        """All nodes behind node, itself left out, parents first. Walks the whole tree."""
-        found = {node: None}
-        for other in self._nodes.values():
-            if other.height > node.height and other.prev in found:
-                found[other] = None
-        del found[node]
-        return list(found)
+        """All nodes behind node, itself left out, parents first."""
+        found: dict[HeaderNode, None] = {}
+        for leaf in self._leaves:
+            if leaf.descends_from(node):
+                step: HeaderNode | None = leaf
+                while step is not None and step is not node and step not in found:
+                    found[step] = None
+                    step = step.prev
+        return sorted(found, key=lambda other: other.height)
+
+    def stored_in(self, files: Container[int]) -> list[HeaderNode]:
+        """The nodes whose bodies are in the block files of those numbers."""
+        nodes = dict.fromkeys(map(self.on_trunk, self.trunk.in_files(files)))
+        nodes |= dict.fromkeys(self._made.values()) | dict.fromkeys(self._nodes.values())
+        return [node for node in nodes if node.position is not None and node.position.file in files]
+
+    def load_sequences(self) -> int:
+        """After a restart: what was active comes first, whatever came before it (Core's rule).
+
+        Returns the highest number of arrival there is.
+        """
+        trunk = self.trunk
+        trunk.activate(self.chain.on_trunk)
+        for node in self._made.values():
+            node.sequence = trunk.sequence(node.height)
+        for node in self._nodes.values():
+            node.sequence = 0 if self.in_chain(node) else max(node.sequence, 1)
+        return max(1, trunk.highest_sequence(), *(node.sequence for node in self._nodes.values()))
 
     def locator(self, node: HeaderNode | None = None) -> list[bytes]:
         """Hashes from node (default: the active tip) back to the genesis block, at doubling distances."""
@@ -306,7 +435,7 @@ class HeaderTree:
     def find_fork(self, locator: Iterable[bytes]) -> HeaderNode:
         """The last block of the active chain that a peer with this locator has; the genesis block if none."""
         for block_hash in locator:
-            node = self._nodes.get(block_hash)
+            node = self.get(block_hash)
             if node is None:
                 continue
             if self.in_chain(node):

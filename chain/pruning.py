@@ -64,10 +64,8 @@ def files_over_target(index: BlockIndex, target: int, locks: Mapping[str, int], 
 
 async def delete_files(index: BlockIndex, numbers: list[int]) -> None:
     """Removes files. The coins must have been flushed: no pruned block can be connected again."""
-    gone = set(numbers)
-    for node in index.tree:
-        if node.position is not None and node.position.file in gone:
-            index.forget_body(node)
+    for node in index.tree.stored_in(set(numbers)):
+        index.forget_body(node)
     await index.write()
     for number in numbers:
         await index.blocks.delete_file(number)

@@ -2,7 +2,7 @@
 
 Knows primitives and records; knows no rules. Only database.py knows SQLite. The tables, all in one place:
 
-blocks/index.sqlite            headers (80 bytes, chainwork, status, position of body and undo), files
+blocks/index.sqlite            headers (80 bytes, status, position of body and undo), files
 blocks/blkNNNNN.sqlite         bodies, undo: blocks of up to 128 MiB a file
 chainstate/chainstate.sqlite   coins, and in meta the block they stand for
 indexes/NAME.sqlite            each index (chain/indexes)

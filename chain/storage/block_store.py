@@ -21,6 +21,16 @@ from ..primitives.hashes import sha256d
 from .bulk import put_rows
 from .coin_store import network_name
 from .database import SUFFIX, Connection, Database, StorageError, repair_advice, uninterrupted
+from .header_rows import (
+    INDEX_SCHEMA,
+    HeaderRow,
+    Position,
+    StoredHeaders,
+    all_rows,
+    load_headers,
+    pack_row,
+    put_headers,
+)
 from .migrations import Schema, open_database
 from .records import BlockUndo, RecordError
 
@@ -32,18 +42,6 @@ OPEN_FILES = 4
 SYNC_BYTES = 32 << 20
 """Bytes waiting in memory from which `sync_due` asks for a sync."""
 
-_INDEX_SCHEMA = Schema(
-    1,
-    [
-        """CREATE TABLE headers (
-            height INTEGER, hash BLOB, header BLOB NOT NULL, chainwork BLOB NOT NULL, status INTEGER NOT NULL,
-            sequence INTEGER NOT NULL, tx_count INTEGER NOT NULL, file INTEGER, row INTEGER,
-            PRIMARY KEY (height, hash)) WITHOUT ROWID""",
-        """CREATE TABLE files (
-            file INTEGER PRIMARY KEY, blocks INTEGER NOT NULL, bytes INTEGER NOT NULL,
-            undo_bytes INTEGER NOT NULL, min_height INTEGER NOT NULL, max_height INTEGER NOT NULL)""",
-    ],
-)
 _FILE_SCHEMA = Schema(
     1,
     [
@@ -52,29 +50,6 @@ _FILE_SCHEMA = Schema(
         "CREATE TABLE undo (id INTEGER PRIMARY KEY, record BLOB NOT NULL)",
     ],
 )
-
-
-class Position(NamedTuple):
-    """Where a block's body is, and its undo record once there is one: blkNNNNN.sqlite and the row in it."""
-
-    file: int
-    row: int
-
-
-class HeaderRow(NamedTuple):
-    """What is stored of a header. chainwork: of the chain up to it. tx_count: 0 while the body is unknown.
-
-    status and sequence mean what the header tree says; position is None without a body.
-    """
-
-    hash: bytes
-    header: bytes
-    height: int
-    chainwork: int
-    status: int
-    sequence: int
-    tx_count: int
-    position: Position | None
 
 
 @dataclass(slots=True)
@@ -141,7 +116,7 @@ class BlockStore:
             storage.delete(INDEX)
         elif not storage.exists(INDEX) and _file_numbers(storage):
             raise StorageError(f"There are block files, but {INDEX} is missing.", repair_advice(INDEX))
-        index = await open_database(storage, INDEX, _INDEX_SCHEMA, network_name(params), full_sync=True)
+        index = await open_database(storage, INDEX, INDEX_SCHEMA, network_name(params), full_sync=True)
         store = cls(storage, params, index)
         try:
             await store._load_files()
@@ -331,33 +306,25 @@ class BlockStore:
 
     async def load_headers(self) -> list[HeaderRow]:
         """All header rows, lowest first: a parent always comes before its children."""
-        return await self._index.read(_load_headers)
+        return await self._index.read(all_rows)
+
+    async def load_tree(self) -> StoredHeaders:
+        """All headers, those of the highest chain as columns."""
+        return await self._index.read(load_headers)
 
     async def write_headers(self, rows: Iterable[HeaderRow]) -> None:
         """Stores or replaces rows, in one durable transaction, after all that was added before."""
-        values = [
-            (
-                row.height,
-                row.hash,
-                row.header,
-                row.chainwork.to_bytes(32, "big"),
-                row.status,
-                row.sequence,
-                row.tx_count,
-                *(row.position or (None, None)),
-            )
-            for row in rows
-        ]
+        values = [pack_row(row) for row in rows]
         await uninterrupted(self._write_headers(values))
 
-    async def _write_headers(self, values: list[tuple[object, ...]]) -> None:
+    async def _write_headers(self, values: list[tuple[int, bytes, bytes]]) -> None:
         await self._sync()
         dirty = sorted(self._dirty_files)
         self._dirty_files.clear()
         files = [_file_row(number, info) for number in dirty if (info := self.files.get(number)) is not None]
 
         def write(conn: Connection) -> None:
-            put_rows(conn, "headers", values)
+            put_headers(conn, values)
             put_rows(conn, "files", files)
             conn.executemany("DELETE FROM files WHERE file=?", [(n,) for n in dirty if n not in self.files])
 
@@ -439,17 +406,4 @@ def _scan(number: int, last: int, limit: int, conn: Connection) -> list[StoredBl
     return blocks
 
 
-def _load_headers(conn: Connection) -> list[HeaderRow]:
-    rows = conn.execute(
-        "SELECT hash, header, height, chainwork, status, sequence, tx_count, file, row "
-        "FROM headers ORDER BY height, hash"
-    )
-    new, number = tuple.__new__, int.from_bytes
-    return [
-        new(
-            HeaderRow,
-            (digest, header, height, number(work, "big"), status, sequence, count)
-            + ((None,) if file is None else (new(Position, (file, row)),)),
-        )
-        for digest, header, height, work, status, sequence, count, file, row in rows
-    ]
+__all__ = ["BlockStore", "FileInfo", "HeaderRow", "Position", "StoredBlock", "file_name"]

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from ..ports import Storage
 from .database import Connection, Database, StorageError, repair_advice
 
+Upgrade = str | Callable[[Connection], None]
+
 
 @dataclass(frozen=True, slots=True)
 class Schema:
     """version: from 1 up, kept in the file's user_version. create: SQL for a new file of that version.
 
-    upgrades: SQL that leads from version n to n + 1, by n; versions missing there cannot be upgraded.
+    upgrades: what leads from version n to n + 1, by n: SQL, or functions over the connection. Versions that
+    are missing there cannot be upgraded.
     """
 
     version: int
     create: Sequence[str]
-    upgrades: Mapping[int, Sequence[str]] = field(default_factory=lambda: MappingProxyType({}))
+    upgrades: Mapping[int, Sequence[Upgrade]] = field(default_factory=lambda: MappingProxyType({}))
 
 
 async def open_database(
@@ -83,8 +86,11 @@ def _create(conn: Connection, schema: Schema, network: str) -> None:
 
 def _upgrade(conn: Connection, schema: Schema, version: int) -> None:
     for step in range(version, schema.version):
-        for statement in schema.upgrades[step]:
-            conn.execute(statement)
+        for change in schema.upgrades[step]:
+            if callable(change):
+                change(conn)
+            else:
+                conn.execute(change)
     conn.execute(f"PRAGMA user_version={schema.version}")
 
 

@@ -88,7 +88,7 @@ async def blocks(storage: FileStorage, rng: random.Random) -> None:
         for height, raw in enumerate(bodies):
             at = store.add_block(sha256d(raw[:80]), height, raw)
             store.add_undo(at, undo)
-            rows.append(HeaderRow(sha256d(raw[:80]), raw[:80], height, height, 15, 1, 1, at))
+            rows.append(HeaderRow(sha256d(raw[:80]), raw[:80], height, 15, 1, 1, at))
         await store.write_headers(rows)
     positions = [row.position for row in rows if row.position]
     with measured("read them one by one", BLOCKS, "block"):
@@ -97,9 +97,7 @@ async def blocks(storage: FileStorage, rng: random.Random) -> None:
     with measured("put 100 small blocks, a sync each", 100, "block"):
         for height in range(100):
             await store.put_block(bytes(32), height, bytes(300))
-    many = [
-        HeaderRow(rng.randbytes(32), bytes(80), n, n << 40, 15, n, 1, Position(0, n)) for n in range(HEADERS)
-    ]
+    many = [HeaderRow(rng.randbytes(32), bytes(80), n, 15, n, 1, Position(0, n)) for n in range(HEADERS)]
     with measured(f"write {HEADERS} header rows", HEADERS, "row"):
         await store.write_headers(many)
     del many

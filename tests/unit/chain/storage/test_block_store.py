@@ -37,7 +37,7 @@ def undo(n: int) -> BlockUndo:
 
 def row(n: int, position: Position | None = None, status: int = 1) -> HeaderRow:
     block_hash, height, raw = body(n)
-    return HeaderRow(block_hash, raw[:80], height, (n + 1) * 2**200, status, n, 3, position)
+    return HeaderRow(block_hash, raw[:80], height, status, n, 3, position)
 
 
 async def test_blocks_and_undo(storage: Storage) -> None:

@@ -45,7 +45,7 @@ async def write_for_ever(root: Path) -> None:
         at = blocks.add_block(block_hash, height, raw)
         spent = coins(height - 1) if height else {}
         blocks.add_undo(at, BlockUndo([list(spent.values())]))
-        await blocks.write_headers([HeaderRow(block_hash, raw[:80], height, height, 15, 1, 1, at)])
+        await blocks.write_headers([HeaderRow(block_hash, raw[:80], height, 15, 1, 1, at)])
         await coin_store.flush({**dict.fromkeys(spent), **coins(height)}, block_hash)
         print(height, flush=True)
         height += 1
