@@ -1,0 +1,111 @@
+"""scripts/oracle: compares any number of spends and blocks with Bitcoin Core."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+from pybitcoind.chain.script.flags import flag_names
+
+from . import judge
+from .judge import SETS, Tally
+from .spends import Spend
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="scripts/oracle",
+        description="Compares our consensus rules with Bitcoin Core's on random and hostile input. The same "
+        "seed makes the same input. Exit code 1 and a file with the smallest case where they differ.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    scripts = commands.add_parser("scripts", help="spends of every kind under all 64 sets of consensus flags")
+    scripts.add_argument("count", type=int, help="how many spends")
+    scripts.add_argument(
+        "--first", type=int, default=0, help="number of the first one, to go on (default: 0)"
+    )
+    replay = commands.add_parser("replay", help="judge the spends of a file that was written before")
+    replay.add_argument("file", type=Path)
+    for command in (scripts,):
+        command.add_argument("--seed", default="oracle", help="any text (default: oracle)")
+        command.add_argument(
+            "--out", type=Path, default=Path("oracle-differences.jsonl"), help="where differences are written"
+        )
+    arguments = parser.parse_args()
+    return {"scripts": run_scripts, "replay": run_replay}[arguments.command](arguments)
+
+
+class Progress:
+    """A line that is written over on a terminal, and one every ten seconds elsewhere."""
+
+    def __init__(self, total: int, what: str) -> None:
+        self.total, self.what = total, what
+        self.begin = self.told = time.monotonic()
+
+    def show(self, done: int, differences: int) -> None:
+        now, live = time.monotonic(), sys.stderr.isatty()
+        if not live and now - self.told < 10 and done < self.total:
+            return
+        self.told = now
+        rate = done / max(now - self.begin, 1e-9)
+        left = (self.total - done) / rate if rate else 0
+        text = f"{done} of {self.total} {self.what}, {rate:.0f} a second, {left:.0f} s left, {differences} differ"
+        print(f"\r{text}" if live else text, end="" if live and done < self.total else "\n", file=sys.stderr)
+
+
+def counts(title: str, found: Counter[str], passed: Counter[str] | None = None) -> None:
+    print(f"{title}:")
+    for name, count in sorted(found.items(), key=lambda row: (-row[1], row[0])):
+        print(f"  {count:8d}  {name}" + (f"  ({passed[name]} pass)" if passed is not None else ""))
+
+
+def write_differences(out: Path, lines: list[str]) -> int:
+    if not lines:
+        return 0
+    out.write_text("".join(lines))
+    print(f"{len(lines)} differences, made small, are in {out}: scripts/oracle replay {out}")
+    return 1
+
+
+def run_scripts(arguments: argparse.Namespace) -> int:
+    progress = Progress(arguments.count, "spends")
+
+    def show(tally: Tally) -> None:
+        progress.show(tally.count, len(tally.differences))
+
+    tally = judge.compare(arguments.seed, arguments.first, arguments.count, show)
+    counts("by kind", tally.kinds, tally.passed)
+    counts("under all flags", tally.errors)
+    last = arguments.first + tally.count
+    print(
+        f"{tally.count} spends ({arguments.first} to {last} of seed {arguments.seed}), {len(SETS)} sets of flags "
+        f"each: {len(tally.differences)} differences"
+    )
+    for text, _ in tally.differences:
+        print(text)
+    return write_differences(arguments.out, [judge.reproduction(*found) for found in tally.differences])
+
+
+def run_replay(arguments: argparse.Namespace) -> int:
+    differ = 0
+    with judge.engine() as child:
+        for line in arguments.file.read_text().splitlines():
+            told = json.loads(line)
+            spend = Spend.from_json(told)
+            ours, theirs = judge.our_verdict(spend, 0), child.judge(spend)
+            print(f"{told['what']}\n  now: {judge.told(ours, theirs) or 'no difference'}")
+            for n, flags in enumerate(SETS):
+                if (ours.passes ^ theirs) >> n & 1:
+                    differ += 1
+                    print(
+                        f"  Core {theirs >> n & 1}, we {ours.passes >> n & 1}: {','.join(flag_names(flags))}"
+                    )
+    return 1 if differ else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
