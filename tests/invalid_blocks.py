@@ -149,6 +149,65 @@ def _script_and_amount(s: Scene) -> Block:
     return s.block(s.spend(s.mature[0], witness=[[b"\x52"]], fee=0), coinbase=s.coinbase(fees=1))
 
 
+def _duplicate_two(s: Scene) -> Block:
+    txs = [s.spend(coin) for coin in s.mature[:5]]
+    good = s.block(*txs)
+    return Block(good.header, [*good.vtx, *txs[3:]])
+
+
+def _twice_inside(s: Scene) -> Block:
+    a, b, c = (s.spend(coin) for coin in s.mature[:3])
+    return s.block(a, a, b, c)
+
+
+def _other_order(s: Scene) -> Block:
+    good = s.block(*(s.spend(coin) for coin in s.mature[:3]))
+    return Block(good.header, [good.vtx[0], *good.vtx[:0:-1]])
+
+
+def _coinbase_of_two(s: Scene) -> Block:
+    first = s.coinbase()
+    return s.block(coinbase=Transaction.make([*first.vin, TxIn(s.mature[0][0])], first.vout))
+
+
+def _locked_coinbase(s: Scene) -> Block:
+    first = s.coinbase()
+    vin = [first.vin[0]._replace(sequence=0)]
+    return s.block(coinbase=Transaction.make(vin, first.vout, locktime=s.height))
+
+
+def _mixed_sigops(s: Scene) -> Block:
+    """Half by the price of a witness, half by the other, and one more."""
+    from pybitcoind.chain.primitives.hashes import sha256
+
+    script = b"\xac" * 40_001
+    make = s.spend(s.mature[0], outputs=[TxOut(COIN, b"\x00\x20" + sha256(script))])
+    plain = s.spend(s.mature[1], outputs=[TxOut(0, b"\xac" * 10_000)])
+    return s.block(make, plain, s.spend(s.output(make), witness=[[script]]))
+
+
+def _late_excess(s: Scene) -> Block:
+    first = s.spend(s.mature[0])
+    second = s.spend(s.output(first))
+    return s.block(first, second, s.spend(s.output(second), fee=-1))
+
+
+def _locked_in_the_same_block(s: Scene) -> Block:
+    first = s.spend(s.mature[0])
+    return s.block(first, s.spend(s.output(first), sequence=1))
+
+
+def _with_witness(tx: Transaction, stack: list[bytes]) -> Transaction:
+    return Transaction.make(tx.vin, tx.vout, witness=[stack])
+
+
+def _one_too_heavy(s: Scene) -> Block:
+    def block(size: int) -> Block:
+        return s.block(s.spend(s.mature[0], witness=[[bytes(size), b"\x51"]]))
+
+    return block(3_900_000 + 4_000_001 - block(3_900_000).weight)
+
+
 def _in_block(template: InvalidTransaction) -> InvalidBlock:
     return InvalidBlock(
         f"transaction: {template.name}",
@@ -393,6 +452,140 @@ INVALID_BLOCKS = (
         "scripts",
         "CONSENSUS",
         _false_script,
+    ),
+    *(
+        InvalidBlock(
+            f"target {bits:08x}",
+            "high-hash",
+            "header",
+            "INVALID_HEADER",
+            lambda s, bits=bits: s.block(bits=bits),
+            "proof of work failed",
+        )
+        for bits in (0, 0x20FFFFFF, 0x21010000, 0x01003456, 0x2100FFFF, 0x1D00FFFF)
+    ),
+    InvalidBlock(
+        "time of genesis",
+        "time-too-old",
+        "contextual header",
+        "INVALID_HEADER",
+        lambda s: s.block(time=s.params.genesis.header.time),
+    ),
+    InvalidBlock(
+        "time at the end of time",
+        "time-too-new",
+        "contextual header",
+        "TIME_FUTURE",
+        lambda s: s.block(time=0xFFFFFFFF),
+    ),
+    InvalidBlock(
+        "two transactions repeated",
+        "bad-txns-duplicate",
+        "check",
+        "MUTATED",
+        _duplicate_two,
+        "duplicate transaction",
+    ),
+    InvalidBlock(
+        "same transaction twice, not at the end",
+        "bad-txns-inputs-missingorspent",
+        "connect",
+        "CONSENSUS",
+        _twice_inside,
+    ),
+    InvalidBlock(
+        "transactions in another order",
+        "bad-txnmrklroot",
+        "check",
+        "MUTATED",
+        _other_order,
+        "hashMerkleRoot mismatch",
+    ),
+    InvalidBlock(
+        "coinbase of two inputs", "bad-cb-missing", "check", "CONSENSUS", _coinbase_of_two, by_rpc=False
+    ),
+    InvalidBlock(
+        "coinbase without outputs",
+        "bad-txns-vout-empty",
+        "check",
+        "CONSENSUS",
+        lambda s: s.block(coinbase=Transaction.make(s.coinbase().vin, [])),
+    ),
+    InvalidBlock(
+        "coinbase with a negative output",
+        "bad-txns-vout-negative",
+        "check",
+        "CONSENSUS",
+        lambda s: s.block(coinbase=Transaction.make(s.coinbase().vin, [TxOut(-1, SCRIPT_PUBKEY)])),
+    ),
+    InvalidBlock(
+        "coinbase pays all there is",
+        "bad-cb-amount",
+        "connect",
+        "CONSENSUS",
+        lambda s: s.block(coinbase=s.coinbase(fees=2_100_000_000_000_000 - s.subsidy)),
+    ),
+    InvalidBlock(
+        "coinbase that is not final", "bad-txns-nonfinal", "contextual", "CONSENSUS", _locked_coinbase
+    ),
+    InvalidBlock(
+        "no height in coinbase",
+        "bad-cb-height",
+        "contextual",
+        "CONSENSUS",
+        lambda s: s.block(coinbase=s.coinbase(script_sig=b"\x51\x51")),
+        "block height mismatch in coinbase",
+    ),
+    InvalidBlock(
+        "height cut short",
+        "bad-cb-height",
+        "contextual",
+        "CONSENSUS",
+        lambda s: s.block(coinbase=s.coinbase(script_sig=height_push(s.height)[:2])),
+        "block height mismatch in coinbase",
+    ),
+    InvalidBlock(
+        "signature operations in the coinbase",
+        "bad-blk-sigops",
+        "check",
+        "CONSENSUS",
+        lambda s: s.block(
+            coinbase=Transaction.make(s.coinbase().vin, [TxOut(s.subsidy, b"\xae" * 1_000 + b"\xac")])
+        ),
+        "out-of-bounds SigOpCount",
+    ),
+    InvalidBlock(
+        "signature operations of both prices",
+        "bad-blk-sigops",
+        "connect",
+        "CONSENSUS",
+        _mixed_sigops,
+        "too many sigops",
+    ),
+    InvalidBlock("chain that pays out more", "bad-txns-in-belowout", "connect", "CONSENSUS", _late_excess),
+    InvalidBlock(
+        "coin of the same block locked by height",
+        "bad-txns-nonfinal",
+        "connect",
+        "CONSENSUS",
+        _locked_in_the_same_block,
+        "contains a non-BIP68-final transaction",
+    ),
+    InvalidBlock(
+        "witness of the coinbase without commitment",
+        "unexpected-witness",
+        "contextual",
+        "MUTATED",
+        lambda s: s.block(coinbase=_with_witness(s.coinbase(), [bytes(32)])),
+        "CheckWitnessMalleation : unexpected witness data found",
+    ),
+    InvalidBlock(
+        "weight of 4,000,001",
+        "bad-blk-weight",
+        "contextual",
+        "CONSENSUS",
+        _one_too_heavy,
+        "ContextualCheckBlock : weight limit failed",
     ),
     *(_in_block(template) for template in INVALID_TRANSACTIONS),
 )

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scene import SCRIPT_PUBKEY, WITNESS, Scene
+from failing_scripts import FAILING_SCRIPTS, FailingScript
+from scene import ODD_COINS_HEIGHT, SCRIPT_PUBKEY, WITNESS, Scene
 
 from pybitcoind.chain.primitives.transaction import COIN, NULL_OUTPOINT, OutPoint, Transaction, TxIn, TxOut
 
@@ -66,6 +67,26 @@ def _missing_index(s: Scene) -> Transaction:
     return s.spend((OutPoint(outpoint.txid, 7), coin))
 
 
+def _duplicate_input_apart(s: Scene) -> Transaction:
+    return s.spend(s.mature[0], s.mature[1], s.mature[2], s.mature[0])
+
+
+def _one_missing(s: Scene) -> Transaction:
+    outpoint, coin = s.mature[3]
+    return s.spend(*s.mature[:3], (OutPoint(outpoint.txid[::-1], 0), coin))
+
+
+def _spent_in_the_chain(s: Scene) -> Transaction:
+    spent = s.blocks[ODD_COINS_HEIGHT - 1].vtx[1].vin[0].prevout
+    return s.spend((spent, s.mature[0][1]))
+
+
+def _one_input_not_final(s: Scene) -> Transaction:
+    tx = s.spend(*s.mature[:2], locktime=s.height)
+    vin = [tx.vin[0], tx.vin[1]._replace(sequence=0xFFFFFFFE)]
+    return Transaction.make(vin, tx.vout, version=2, locktime=s.height, witness=tx.witness)
+
+
 def _more_out_than_in(s: Scene) -> Transaction:
     return s.spend(s.mature[0], fee=-1)
 
@@ -97,6 +118,20 @@ def _no_witness(s: Scene) -> Transaction:
 
 def _extra_stack_item(s: Scene) -> Transaction:
     return s.spend(s.mature[0], witness=[[b"\x01", b"\x51"]])
+
+
+def _failing(failing: FailingScript) -> InvalidTransaction:
+    def build(s: Scene) -> Transaction:
+        outpoint, coin = s.odd[failing.script_pubkey]
+        witness = [failing.witness] if failing.witness else []
+        out = TxOut(coin.value - 100_000, SCRIPT_PUBKEY)
+        return Transaction.make([TxIn(outpoint, failing.script_sig, 1)], [out], witness=witness)
+
+    in_mempool = failing.in_mempool or failing.message
+    if " " in in_mempool:  # a message, not a token
+        in_mempool = f"mempool-script-verify-flag-failed ({in_mempool})"
+    token = f"block-script-verify-flag-failed ({failing.message})"
+    return InvalidTransaction(f"script: {failing.name}", token, "scripts", build, in_mempool)
 
 
 INVALID_TRANSACTIONS = (
@@ -194,4 +229,45 @@ INVALID_TRANSACTIONS = (
         _extra_stack_item,
         mempool_reason="mempool-script-verify-flag-failed (Stack size must be exactly one after execution)",
     ),
+    InvalidTransaction("second output too large", "bad-txns-vout-toolarge", "check", _outputs(1, 2**63 - 1)),
+    InvalidTransaction("least amount", "bad-txns-vout-negative", "check", _outputs(1, -(2**63))),
+    InvalidTransaction(
+        "same input three inputs apart", "bad-txns-inputs-duplicate", "check", _duplicate_input_apart
+    ),
+    InvalidTransaction(
+        "all of many inputs but one",
+        "bad-txns-inputs-missingorspent",
+        "connect",
+        _one_missing,
+        mempool_reason="missing-inputs",
+    ),
+    InvalidTransaction(
+        "coin of the chain spent again",
+        "bad-txns-inputs-missingorspent",
+        "connect",
+        _spent_in_the_chain,
+        mempool_reason="missing-inputs",
+    ),
+    InvalidTransaction(
+        "coinbase of the last block spent",
+        "bad-txns-premature-spend-of-coinbase",
+        "connect",
+        lambda s: s.spend(s.young[-1]),
+        detail="tried to spend coinbase at depth 1",
+    ),
+    InvalidTransaction(
+        "one input locked of two",
+        "bad-txns-nonfinal",
+        "contextual",
+        _one_input_not_final,
+        mempool_reason="non-final",
+    ),
+    InvalidTransaction(
+        "locked until the last second",
+        "bad-txns-nonfinal",
+        "contextual",
+        lambda s: s.spend(s.mature[0], sequence=0, locktime=0xFFFFFFFF),
+        mempool_reason="non-final",
+    ),
+    *map(_failing, FAILING_SCRIPTS),
 )

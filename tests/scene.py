@@ -1,7 +1,7 @@
 """A short regtest chain with coins that anyone may spend, and makers of transactions and blocks on top of it.
 
 Everything is pure and always the same; tests send its parts where they like. Coins are P2WSH of OP_TRUE, so
-that their spends are standard.
+that their spends are standard. From ODD_COINS_HEIGHT on there is also a coin for each of failing_scripts.py.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
+
+from failing_scripts import FAILING_SCRIPTS
 
 from pybitcoind.chain.consensus.pow import block_work
 from pybitcoind.chain.header_tree import HeaderNode
@@ -29,6 +31,8 @@ from pybitcoind.chain.primitives.transaction import (
 REDEEM_SCRIPT = b"\x51"
 SCRIPT_PUBKEY = b"\x00\x20" + sha256(REDEEM_SCRIPT)
 WITNESS = (REDEEM_SCRIPT,)
+ODD_SCRIPTS = tuple(dict.fromkeys(failing.script_pubkey for failing in FAILING_SCRIPTS))
+ODD_COINS_HEIGHT = 110
 COMMITMENT_HEADER = bytes.fromhex("6a24aa21a9ed")
 Spendable = tuple[OutPoint, Coin]
 
@@ -84,6 +88,8 @@ class Scene:
     """Coins that may be spent in the next block, oldest first."""
     young: list[Spendable] = field(default_factory=list)
     """Coins of coinbases that may not, oldest first."""
+    odd: dict[bytes, Spendable] = field(default_factory=dict)
+    """Coins of ODD_SCRIPTS, by script."""
 
     @property
     def height(self) -> int:
@@ -169,6 +175,9 @@ class Scene:
         tip = HeaderNode(block.header, self.tip, block_work(block.header.bits))
         scene = Scene(self.params, tip, [*self.blocks, block], utxo)
         for outpoint, coin in utxo.items():
+            if coin.script_pubkey in ODD_SCRIPTS:
+                scene.odd[coin.script_pubkey] = outpoint, coin
+                continue
             ripe = not coin.coinbase or height + 1 - coin.height >= 100
             (scene.mature if ripe else scene.young).append((outpoint, coin))
         return scene
@@ -176,10 +185,14 @@ class Scene:
 
 @cache
 def make_scene(length: int = 130) -> Scene:
-    """A chain of length empty blocks, one a minute, whose coinbases pay SCRIPT_PUBKEY."""
+    """A chain of length blocks, one a minute, whose coinbases pay SCRIPT_PUBKEY; empty but for odd coins."""
     params = regtest()
     genesis = params.genesis.header
     scene = Scene(params, HeaderNode(genesis, None, block_work(genesis.bits)))
-    for _ in range(length):
-        scene = scene.extended(scene.block(time=scene.tip.time + 60))
+    for height in range(1, length + 1):
+        txs = []
+        if height == ODD_COINS_HEIGHT:
+            value = scene.mature[0][1].value // len(ODD_SCRIPTS)
+            txs = [scene.spend(scene.mature[0], outputs=[TxOut(value, script) for script in ODD_SCRIPTS])]
+        scene = scene.extended(scene.block(*txs, time=scene.tip.time + 60))
     return scene

@@ -53,7 +53,8 @@ class Progress:
         self.told = now
         rate = done / max(now - self.begin, 1e-9)
         left = (self.total - done) / rate if rate else 0
-        text = f"{done} of {self.total} {self.what}, {rate:.0f} a second, {left:.0f} s left, {differences} differ"
+        text = f"{done} of {self.total} {self.what}, {rate:.0f} a second, {left:.0f} s left"
+        text += f", {differences} differ"
         print(f"\r{text}" if live else text, end="" if live and done < self.total else "\n", file=sys.stderr)
 
 
@@ -82,8 +83,8 @@ def run_scripts(arguments: argparse.Namespace) -> int:
     counts("under all flags", tally.errors)
     last = arguments.first + tally.count
     print(
-        f"{tally.count} spends ({arguments.first} to {last} of seed {arguments.seed}), {len(SETS)} sets of flags "
-        f"each: {len(tally.differences)} differences"
+        f"{tally.count} spends ({arguments.first} to {last} of seed {arguments.seed}), {len(SETS)} sets of "
+        f"flags each: {len(tally.differences)} differences"
     )
     for text, _ in tally.differences:
         print(text)

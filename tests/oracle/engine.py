@@ -5,9 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-
-from pybitcoind.chain.primitives.block import Block
 
 from .spends import Spend
 

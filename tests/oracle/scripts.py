@@ -1,4 +1,4 @@
-"""Random scripts, each with the items it runs over: grown so that they mostly run, or made to stand at a limit.
+"""Random scripts, each with the items it runs over: grown so that they mostly run, or made to be at a limit.
 
 `SCRIPTS[name](scene)` gives (script, items); items that begin with "sig " hold the place of signatures.
 """
@@ -152,7 +152,7 @@ def random_piece(place: Place) -> bytes:
 
 
 def lock(place: Place) -> bytes:
-    """A lock near what the transaction has: in blocks or seconds, relative or not, short, long or negative."""
+    """A lock near what the transaction has: in blocks or seconds, relative or not, of any length or sign."""
     rng = place.rng
     relative = rng.randrange(2)
     near = place.tx.vin[place.index].sequence if relative else place.tx.locktime

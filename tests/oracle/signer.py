@@ -1,4 +1,4 @@
-"""Keys, and signatures made while a script runs: items that hold a place are signed by the check they meet."""
+"""Keys, and signatures made while a script runs: items that hold a place are signed by the check."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ async def test_a_chain_grows_and_is_there_after_a_restart() -> None:
         assert recorder.of(NewPowValidBlock) != []
     async with running_chain(ports) as chain:
         await assert_coins(chain, spending)
-        assert chain.tip.chain_tx_count == 113 and chain.tip.sequence == 0
+        assert chain.tip.chain_tx_count == 114 and chain.tip.sequence == 0
         assert chain.headers.tip is chain.best_header
         assert await chain.verify_chain(4, 0) is VerifyResult.SUCCESS
         await assert_coins(chain, spending)
