@@ -18,7 +18,7 @@ from .consensus.errors import BlockFault, BlockInvalid
 from .events import BlockChecked, BlockConnected, BlockDisconnected, EventBus, TipChanged
 from .header_tree import HeaderNode
 from .ibd import IbdLatch
-from .log_lines import describe, update_tip, verification_progress
+from .log_lines import block_checked, describe, update_tip, verification_progress
 from .ports import Ports
 from .primitives.block import Block
 from .primitives.hashes import ZERO_HASH
@@ -203,10 +203,7 @@ class Activation:
         log.error(f"ConnectTip: ConnectBlock {node.hash[::-1].hex()} failed, {error}")
 
     def _report(self, node: HeaderNode, error: BlockInvalid | None) -> None:
-        self.ports.log.debug(
-            "validation",
-            f"BlockChecked: block hash={node.hash[::-1].hex()} state={error if error else 'Valid'}",
-        )
+        self.ports.log.debug("validation", block_checked(node.hash, error))
         self.events.emit(BlockChecked(node.hash, error))
         self.on_checked(node, error)
 

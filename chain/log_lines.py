@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from math import log2
 
 from .coins_cache import CoinsCache
+from .consensus.errors import BlockInvalid
 from .header_tree import HeaderNode
 from .params import ChainParams
 
@@ -47,6 +48,11 @@ def verification_progress(
             end = now - (best_header.height - node.height) * params.pow_target_spacing
         total = node.chain_tx_count + (now - end) * rate
     return min(node.chain_tx_count / total, 1.0) if total > 0 else 1.0
+
+
+def block_checked(block_hash: bytes, error: BlockInvalid | None) -> str:
+    """What became of a block, in the category validation."""
+    return f"BlockChecked: block hash={block_hash[::-1].hex()} state={error if error else 'Valid'}"
 
 
 def update_tip(node: HeaderNode, coins: CoinsCache, progress: float) -> str:

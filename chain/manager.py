@@ -23,7 +23,7 @@ from .consensus.pow import block_work
 from .events import BlockChecked, EventBus, HeaderTip, NewPowValidBlock, TipChanged
 from .header_tree import HeaderNode
 from .intake import BlockAccept, Intake
-from .log_lines import iso_time
+from .log_lines import block_checked, iso_time
 from .mempool.acceptance import Acceptance
 from .mempool.package_acceptance import check_dependent, submit_package
 from .mempool.pool import Mempool
@@ -242,6 +242,7 @@ class ChainManager(ChainReader):
         )
         node = result.node
         if result.error is not None:
+            self.ports.log.debug("validation", block_checked(block.hash, result.error))
             self.events.emit(BlockChecked(block.hash, result.error))
             self.ports.log.error(f"ProcessNewBlock: AcceptBlock FAILED ({result.error})")
         elif result.new and node is not None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from pybitcoind.chain.script.flags import flag_names
 
-from . import judge
+from . import court, judge
+from .court import BlockTally
 from .judge import SETS, Tally
 from .spends import Spend
+from .trees import Delivery
 
 
 def main() -> int:
@@ -30,13 +34,18 @@ def main() -> int:
     )
     replay = commands.add_parser("replay", help="judge the spends of a file that was written before")
     replay.add_argument("file", type=Path)
-    for command in (scripts,):
+    blocks = commands.add_parser("blocks", help="trees of blocks with forks, reorganisations and bad blocks")
+    blocks.add_argument("count", type=int, help="how many blocks, at least")
+    blocks.add_argument("--first", type=int, default=0, help="number of the first tree (default: 0)")
+    blocks.add_argument("--size", type=int, default=60, help="blocks in a tree, up to 800 (default: 60)")
+    for command in (scripts, blocks):
         command.add_argument("--seed", default="oracle", help="any text (default: oracle)")
         command.add_argument(
             "--out", type=Path, default=Path("oracle-differences.jsonl"), help="where differences are written"
         )
     arguments = parser.parse_args()
-    return {"scripts": run_scripts, "replay": run_replay}[arguments.command](arguments)
+    run = {"scripts": run_scripts, "blocks": run_blocks, "replay": run_replay}[arguments.command]
+    return run(arguments)
 
 
 class Progress:
@@ -91,11 +100,42 @@ def run_scripts(arguments: argparse.Namespace) -> int:
     return write_differences(arguments.out, [judge.reproduction(*found) for found in tally.differences])
 
 
+def run_blocks(arguments: argparse.Namespace) -> int:
+    progress = Progress(arguments.count, "blocks")
+
+    def show(tally: BlockTally) -> None:
+        progress.show(tally.blocks, len(tally.differences))
+
+    size = min(arguments.size, 800)
+    tally = asyncio.run(court.compare(arguments.seed, arguments.first, arguments.count, size, show))
+    counts("by kind", tally.kinds)
+    counts("verdicts", tally.tokens)
+    print(
+        f"{tally.blocks} blocks of {len(tally.kinds)} kinds in {tally.trees} trees (from {arguments.first} of "
+        f"seed {arguments.seed}), {tally.deliveries} deliveries, {tally.headers} of headers, "
+        f"{tally.reorganisations} reorganisations, {len(tally.tokens)} tokens: {len(tally.differences)} differences"
+    )
+    for text, _ in tally.differences:
+        print(text)
+    return write_differences(arguments.out, [court.reproduction(*found) for found in tally.differences])
+
+
+async def replay_tree(told: dict[str, Any]) -> str | None:
+    tree = [Delivery.from_json(delivery) for delivery in told["tree"]]
+    with court.chain_engine() as (engine, folder):
+        return await court.difference(tree, engine, folder)
+
+
 def run_replay(arguments: argparse.Namespace) -> int:
     differ = 0
     with judge.engine() as child:
         for line in arguments.file.read_text().splitlines():
             told = json.loads(line)
+            if "tree" in told:
+                found = asyncio.run(replay_tree(told))
+                differ += found is not None
+                print(f"{told['what']}\n  now: {found or 'no difference'}")
+                continue
             spend = Spend.from_json(told)
             ours, theirs = judge.our_verdict(spend, 0), child.judge(spend)
             print(f"{told['what']}\n  now: {judge.told(ours, theirs) or 'no difference'}")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pybitcoind.chain.primitives.block import Block, BlockHeader
 
 from .spends import Spend
 
@@ -30,6 +35,50 @@ for line in sys.stdin:
 """
 
 
+_BLOCKS = """
+import json, sys
+import pbk
+told = []
+pbk.logging_set_options(pbk.LoggingOptions(log_timestamps=False))
+pbk.set_log_level_category(pbk.LogCategory.VALIDATION, pbk.LogLevel.DEBUG)
+pbk.enable_log_category(pbk.LogCategory.VALIDATION)
+
+def log(line):
+    if "BlockChecked: block hash=" in line and "Enqueuing" not in line:
+        told.append(line[line.index("BlockChecked"):].rstrip("\\n"))
+
+connection = pbk.LoggingConnection(log)
+callbacks = pbk.ValidationInterfaceCallbacks()
+chain = None
+for line in sys.stdin:
+    what, data = line.split()
+    told.clear()
+    new = False
+    if what == "folder":
+        del chain
+        context = pbk.make_context(pbk.ChainType.REGTEST, validation_callbacks=callbacks)
+        options = pbk.ChainstateManagerOptions(context, data, data + "/blocks")
+        options.set_worker_threads_num(1)  # as the daemon: scripts are told last, not where they stand
+        options.update_block_tree_db_in_memory(True)
+        options.update_chainstate_db_in_memory(True)
+        chain = pbk.ChainstateManager(options)
+    elif what == "header":
+        try:
+            state = chain.process_block_header(pbk.BlockHeader(bytes.fromhex(data)))
+            new = state.validation_mode == pbk.ValidationMode.VALID
+        except pbk.ProcessBlockHeaderException:
+            pass
+    else:
+        try:
+            new = chain.process_block(pbk.Block(bytes.fromhex(data)))
+        except pbk.ProcessBlockException:
+            pass
+    active = chain.get_active_chain()
+    tip = active.block_tree_entries[active.height]
+    print(json.dumps([bytes(tip.block_hash)[::-1].hex(), bool(new), told]), flush=True)
+"""
+
+
 class ScriptEngine:
     """Judges spends under the given sets of flags."""
 
@@ -40,6 +89,36 @@ class ScriptEngine:
         """A bit per set of flags, the first the lowest: whether the spend passes."""
         outputs = " ".join(f"{out.value}:{out.script_pubkey.hex()}" for out in spend.spent)
         return int(self._child.ask(f"{spend.tx.raw.hex()} {spend.index} {outputs}"))
+
+    def close(self) -> None:
+        self._child.close()
+
+
+class Told(NamedTuple):
+    """What became of a delivery."""
+
+    tip: str
+    """Hash as displayed."""
+    new: bool
+    """The block was not known before and is stored; or the header is good."""
+    checked: list[str]
+    """The lines "BlockChecked: block hash=HASH state=Valid" or TOKEN and detail, in order."""
+
+
+class ChainEngine:
+    """A regtest chain of Core's; `start` begins a new one."""
+
+    def __init__(self) -> None:
+        self._child = _Child(_BLOCKS)
+
+    def start(self, folder: Path) -> None:
+        self._child.ask(f"folder {folder}")
+
+    def process_block(self, block: Block) -> Told:
+        return Told(*json.loads(self._child.ask(f"block {block.raw.hex()}")))
+
+    def process_header(self, header: BlockHeader) -> Told:
+        return Told(*json.loads(self._child.ask(f"header {header.raw.hex()}")))
 
     def close(self) -> None:
         self._child.close()
