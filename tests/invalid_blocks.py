@@ -537,11 +537,11 @@ INVALID_BLOCKS = (
         "block height mismatch in coinbase",
     ),
     InvalidBlock(
-        "height cut short",
+        "other height of the same size",
         "bad-cb-height",
         "contextual",
         "CONSENSUS",
-        lambda s: s.block(coinbase=s.coinbase(script_sig=height_push(s.height)[:2])),
+        lambda s: s.block(coinbase=s.coinbase(script_sig=height_push(s.height)[:-1] + b"\x01\x51")),
         "block height mismatch in coinbase",
     ),
     InvalidBlock(

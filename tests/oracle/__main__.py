@@ -61,7 +61,7 @@ class Progress:
             return
         self.told = now
         rate = done / max(now - self.begin, 1e-9)
-        left = (self.total - done) / rate if rate else 0
+        left = max(0, self.total - done) / rate if rate else 0
         text = f"{done} of {self.total} {self.what}, {rate:.0f} a second, {left:.0f} s left"
         text += f", {differences} differ"
         print(f"\r{text}" if live else text, end="" if live and done < self.total else "\n", file=sys.stderr)
@@ -111,9 +111,10 @@ def run_blocks(arguments: argparse.Namespace) -> int:
     counts("by kind", tally.kinds)
     counts("verdicts", tally.tokens)
     print(
-        f"{tally.blocks} blocks of {len(tally.kinds)} kinds in {tally.trees} trees (from {arguments.first} of "
-        f"seed {arguments.seed}), {tally.deliveries} deliveries, {tally.headers} of headers, "
-        f"{tally.reorganisations} reorganisations, {len(tally.tokens)} tokens: {len(tally.differences)} differences"
+        f"{tally.blocks} blocks of {len(tally.kinds)} kinds in {tally.trees} trees (from {arguments.first} "
+        f"of seed {arguments.seed}), delivered {tally.deliveries} times, {tally.headers} headers apart, "
+        f"{tally.reorganisations} reorganisations, {len(tally.tokens)} different verdicts: "
+        f"{len(tally.differences)} differences"
     )
     for text, _ in tally.differences:
         print(text)

@@ -61,7 +61,7 @@ def make_tree(rng: random.Random, size: int = 60) -> list[Delivery]:
         made.append(delivery)
         if delivery.kind == "valid":
             scenes.append(_on_top(below, delivery))
-        elif rng.randrange(2 if delivery.kind == "wild" else 12) == 1:
+        elif rng.randrange(2 if delivery.kind == "wild" else 12) == 1 and delivery.block.header.time < 2**31:
             scenes.insert(rng.randrange(len(scenes)), _on_top(below, delivery))
     in_order = list(made)
     for _ in range(size // 5):  # mostly the header comes at its place, and the body some other time

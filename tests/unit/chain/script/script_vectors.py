@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 from pybitcoind.chain.script.flags import ScriptFlags
 from pybitcoind.chain.script.opcodes import OP_NOP, OP_RESERVED, OPCODE_NAMES
 from pybitcoind.chain.script.script import push_data, push_int
@@ -54,15 +52,3 @@ def trim(flags: ScriptFlags) -> ScriptFlags:
     if ScriptFlags.WITNESS not in flags:
         flags &= ~(ScriptFlags.CLEANSTACK | ScriptFlags.TAPROOT)
     return flags
-
-
-def consensus_combinations() -> list[ScriptFlags]:
-    """All 64 sets of the seven consensus flags that make sense."""
-    free = ("DERSIG", "NULLDUMMY", "CHECKLOCKTIMEVERIFY", "CHECKSEQUENCEVERIFY")
-    chains = ("", "P2SH", "P2SH,WITNESS", "P2SH,WITNESS,TAPROOT")
-    return [
-        flags_of(chain) | flags_of(",".join(names))
-        for chain in chains
-        for count in range(len(free) + 1)
-        for names in itertools.combinations(free, count)
-    ]

@@ -9,11 +9,11 @@ import random
 import pytest
 from both_ways import block_verdict, verdict
 from invalid_blocks import INVALID_BLOCKS
+from oracle.judge import SETS
+from oracle.spends import make_spend
 from ports import make_ports, thread_workers
 from running import running_chain
 from scene import make_scene
-from script_maker import make_spend
-from script_vectors import consensus_combinations
 
 from pybitcoind.chain.manager import ChainOptions
 from pybitcoind.chain.mempool.pool import Mempool
@@ -23,16 +23,15 @@ from pybitcoind.chain.script.flags import STANDARD_FLAGS
 from pybitcoind.chain.script.sighash import TxDigests
 
 SEED = 20261126
-COMBINATIONS = consensus_combinations()
 
 
 def test_random_spends() -> None:
     print("seed", SEED)
     rng = random.Random(SEED)
     for _ in range(600):
-        tx, index, spent = make_spend(rng)
+        _, tx, index, spent = make_spend(rng)
         digests = TxDigests(tx, spent)
-        for flags in (COMBINATIONS[-1], STANDARD_FLAGS, *rng.sample(COMBINATIONS, 2)):
+        for flags in (SETS[-1], STANDARD_FLAGS, *rng.sample(SETS, 2)):
             verdict(tx, index, spent, flags, digests)
 
 
@@ -44,11 +43,11 @@ def test_blocks_of_random_spends() -> None:
     for _ in range(30):
         checks = []
         for _ in range(rng.randrange(1, 40)):
-            tx, index, spent = make_spend(rng)
-            if rng.random() < 0.9 and verdict(tx, index, spent, COMBINATIONS[-1]) is not None:
+            _, tx, index, spent = make_spend(rng)
+            if rng.random() < 0.9 and verdict(tx, index, spent, SETS[-1]) is not None:
                 continue
             checks.append(TxDigests(tx, spent))
-        failed += block_verdict(checks, COMBINATIONS[-1]) is not None
+        failed += block_verdict(checks, SETS[-1]) is not None
     assert failed
 
 

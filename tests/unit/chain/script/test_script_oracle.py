@@ -1,73 +1,73 @@
-"""Random spends, judged by us and by Bitcoin Core's engine (py-bitcoinkernel) in a child process."""
+"""Random and hostile spends, judged by us, in every way that we can, and by Bitcoin Core's engine.
+
+PYBITCOIND_FUZZ_SEED and PYBITCOIND_FUZZ_COUNT choose others and more; scripts/oracle runs any number.
+"""
 
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import random
-import subprocess
-import sys
-from collections import Counter
+from collections.abc import Iterator
 
 import pytest
-from both_ways import verdict
-from script_maker import Spend, make_spend
-from script_vectors import consensus_combinations
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+from oracle import judge
+from oracle.engine import ScriptEngine
+from oracle.spends import Spend, make_spend
+from oracle.tape import Tape, shrink
 
-from pybitcoind.chain.script.sighash import TxDigests
+SEED = os.environ.get("PYBITCOIND_FUZZ_SEED", "20261126")
+COUNT = int(os.environ.get("PYBITCOIND_FUZZ_COUNT", "5000"))
 
-CHILD = """
-import json, sys
-import pbk
-from pbk.script import PrecomputedTransactionData
-for line in sys.stdin:
-    raw, index, spent, flag_sets = json.loads(line)
-    tx = pbk.Transaction(bytes.fromhex(raw))
-    scripts = [(pbk.ScriptPubkey(bytes.fromhex(script)), value) for value, script in spent]
-    outputs = [pbk.TransactionOutput(script, value) for script, value in scripts]
-    data = PrecomputedTransactionData(tx, outputs)
-    script, value = scripts[index]
-    kinds = pbk.ScriptVerificationFlags
-    sets = [sum((kinds[name] for name in names), kinds.NONE) for names in flag_sets]
-    print(json.dumps([script.verify(value, tx, data, index, flags) for flags in sets]), flush=True)
-"""
-COMBINATIONS = consensus_combinations()
+needs_engine = pytest.mark.skipif(
+    importlib.util.find_spec("pbk") is None, reason="py-bitcoinkernel is not installed"
+)
 
 
-def judge(spends: list[Spend], rng: random.Random) -> tuple[int, Counter[str]]:
-    """Compare under three sets of flags each; (how many pass, what the others fail with)."""
-    lines, ours = [], []
-    passed, errors = 0, Counter[str]()
-    for tx, index, spent in spends:
-        combinations = [COMBINATIONS[-1], *rng.sample(COMBINATIONS, 2)]
-        digests = TxDigests(tx, spent)
-        answers = [verdict(tx, index, spent, flags, digests) for flags in combinations]
-        passed += answers[0] is None
-        if answers[0]:
-            errors[answers[0].name] += 1
-        ours.append([answer is None for answer in answers])
-        names = [[flag.name for flag in flags] for flags in combinations]
-        outputs = [(out.value, out.script_pubkey.hex()) for out in spent]
-        lines.append(json.dumps((tx.raw.hex(), index, outputs, names)))
-    text = "\n".join(lines) + "\n"
-    child = subprocess.run(
-        [sys.executable, "-c", CHILD], input=text, capture_output=True, text=True, timeout=600, check=False
-    )
-    theirs = [json.loads(line) for line in child.stdout.splitlines()]
-    for line, we, they in zip(lines, ours, theirs, strict=False):
-        assert we == they, line
-    assert len(theirs) == len(ours), f"the engine stopped: {child.stderr[-500:]}\n{lines[len(theirs)]}"
-    return passed, errors
+@pytest.fixture(scope="module")
+def engine() -> Iterator[ScriptEngine]:
+    with judge.engine() as child:
+        yield child
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pbk") is None, reason="py-bitcoinkernel is not installed")
-def test_random_spends() -> None:
-    """PYBITCOIND_FUZZ_SEED and PYBITCOIND_FUZZ_COUNT choose others and more."""
-    seed = int(os.environ.get("PYBITCOIND_FUZZ_SEED", "20261120"))
-    count = int(os.environ.get("PYBITCOIND_FUZZ_COUNT", "1000"))
-    rng = random.Random(seed)
-    spends = [make_spend(rng) for _ in range(count)]
-    passed, errors = judge(spends, rng)
-    print(f"seed {seed}: {passed} of {count} spends pass; {errors.most_common()}")
-    assert passed > count // 5 and len(errors) > 10
+@needs_engine
+def test_spends_under_all_sets_of_flags() -> None:
+    tally = judge.compare(SEED, 0, COUNT)
+    print(f"seed {SEED}: {tally.count} spends, {len(judge.SETS)} sets of flags; {tally.errors.most_common()}")
+    assert not tally.differences, [judge.reproduction(*found) for found in tally.differences]
+    assert tally.count == COUNT and sum(tally.passed.values()) > COUNT // 4 and len(tally.errors) > 25
+    tapscripts = sum(count for kind, count in tally.kinds.items() if kind.startswith("tapscript"))
+    assert COUNT * 0.4 < tapscripts < COUNT * 0.6
+
+
+@needs_engine
+@seed(int(SEED) if SEED.isdecimal() else 1)
+@settings(
+    max_examples=600, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=True
+)
+@given(rng=st.randoms(use_true_random=False))
+def test_spends_that_hypothesis_draws(engine: ScriptEngine, rng: random.Random) -> None:
+    """It looks at edges of what may be drawn, and makes small what it finds."""
+    spend = make_spend(rng)
+    found = judge.difference(spend, engine)
+    assert found is None, judge.reproduction(found or "", spend)
+
+
+def test_what_is_found_is_made_small() -> None:
+    """By the draws that made it: here, of spends with an annex."""
+
+    def has_annex(spend: Spend) -> bool:
+        witness = spend.tx.witness_of(spend.index)
+        return spend.kind.startswith("key path") and len(witness) > 1 and witness[-1][:1] == b"\x50"
+
+    number = next(n for n in range(10_000) if has_annex(make_spend(random.Random(f"{SEED}/{n}"))))
+    tape = Tape(f"{SEED}/{number}")
+    first = make_spend(tape)
+    assert first == make_spend(random.Random(f"{SEED}/{number}")) and has_annex(first)
+    assert make_spend(Tape(given=tape.drawn)) == first
+    small = make_spend(Tape(given=shrink(tape.drawn, lambda drawn: has_annex(make_spend(drawn)))))
+    assert has_annex(small) and len(small.tx.raw) < len(first.tx.raw)
+    assert len(small.tx.vout) == 1 and small.tx.witness_of(0)[-1] == b"\x50"
+    assert Spend.from_json(small.as_json()) == small

@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from script_vectors import consensus_combinations, flags_of
+from oracle.judge import SETS as COMBINATIONS
+from script_vectors import flags_of
 
 from pybitcoind.chain.primitives.serialize import read_compact_size
 from pybitcoind.chain.primitives.transaction import Transaction, TxIn, TxOut
 from pybitcoind.chain.script.flags import ScriptFlags
 from pybitcoind.chain.script.sighash import TxDigests
 from pybitcoind.chain.script.verify import verify_input
-
-COMBINATIONS = consensus_combinations()
 
 
 def decode_output(raw: bytes) -> TxOut:
