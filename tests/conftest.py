@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,25 @@ def shared() -> Path:
     if not (path / "vectors").is_dir():
         pytest.skip(f"no outside test data at {path}; PYBITCOIND_TEST_DATA names it")
     return path
+
+
+@pytest.fixture
+def ran(record_property: Callable[[str, object], None]) -> Callable[[str, object], None]:
+    """Called with the name of a file of vectors and how many of them ran: the end of the run shows it."""
+    return lambda name, count: record_property("vectors", f"{name}: {count}")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    rows = [
+        value
+        for report in terminalreporter.getreports("passed")
+        for key, value in report.user_properties
+        if key == "vectors"
+    ]
+    if rows:
+        terminalreporter.section("vectors")
+        for row in sorted(rows):
+            terminalreporter.line(row)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def steps(path: str) -> list[int]:
     return [int(s.rstrip("'hH")) + (HARDENED if s[-1] in "'hH" else 0) for s in path.split("/")[1:]]
 
 
-def test_bip32_vectors(shared: Path) -> None:
+def test_bip32_vectors(shared: Path, ran: Callable[[str, object], None]) -> None:
     """shared/vectors/bips/bip-0032-hd.json: every chain of each seed."""
     text = (shared / "vectors/bips/bip-0032-hd.json").read_text()
     count = 0
@@ -34,7 +35,7 @@ def test_bip32_vectors(shared: Path) -> None:
             assert ExtKey.decode(keys[1], MAIN) == key
             assert ExtPubKey.decode(keys[0], MAIN) == key.neuter()
             count += 1
-    print(f"{count} keys")
+    ran("bips/bip-0032-hd.json", f"{count} keys")
     assert count
 
 
@@ -58,7 +59,7 @@ def test_public_and_private_derivation_agree() -> None:
         key.neuter().derive(HARDENED)
 
 
-def test_wif_vectors(shared: Path) -> None:
+def test_wif_vectors(shared: Path, ran: Callable[[str, object], None]) -> None:
     count = 0
     by_name = {"main": networks.main(), "testnet4": networks.testnet4(), "regtest": networks.regtest()}
     for text, payload, about in json.loads((shared / "vectors/core/key_io_valid.json").read_text()):
@@ -70,7 +71,7 @@ def test_wif_vectors(shared: Path) -> None:
     for (text,) in json.loads((shared / "vectors/core/key_io_invalid.json").read_text()):
         assert all(decode_wif(text, params) is None for params in by_name.values())
         count += 1
-    print(f"{count} texts")
+    ran("core/key_io_valid.json", f"{count} private keys, those of key_io_invalid.json included")
 
 
 def test_descriptor_with_private_keys_goes_through_the_store() -> None:

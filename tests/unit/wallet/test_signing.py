@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -101,7 +102,7 @@ def test_an_unknown_output_is_named() -> None:
     assert errors == {0: "Input not found or already spent"}
 
 
-def test_bip341_key_path_signatures(shared: Path) -> None:
+def test_bip341_key_path_signatures(shared: Path, ran: Callable[[str, object], None]) -> None:
     """The published transaction, with the published secrets, gives the published witnesses."""
     vectors = json.loads((shared / "vectors/bips/bip-0341-wallet-test-vectors.json").read_text())
     count = 0
@@ -121,7 +122,7 @@ def test_bip341_key_path_signatures(shared: Path) -> None:
             index = row["given"]["txinIndex"]
             assert [item.hex() for item in signed.witness_of(index)] == row["expected"]["witness"]
             count += 1
-    print(f"{count} inputs")
+    ran("bips/bip-0341-wallet-test-vectors.json", f"{count} inputs signed by the wallet")
     assert count
 
 

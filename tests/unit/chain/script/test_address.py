@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ from pybitcoind.chain.script.bech32 import (
 )
 
 
-def test_valid_addresses(shared: Path) -> None:
+def test_valid_addresses(shared: Path, ran: Callable[[str, object], None]) -> None:
     cases = json.loads((shared / "vectors/core/key_io_valid.json").read_text())
     addresses = 0
     for text, payload, meta in cases:
@@ -57,21 +58,23 @@ def test_valid_addresses(shared: Path) -> None:
             ):
                 with pytest.raises(AddressError):
                     decode_address(text, other())
-    print(f"{addresses} addresses, {len(cases) - addresses} keys")
+    ran("core/key_io_valid.json", f"{addresses} addresses, {len(cases) - addresses} keys")
     assert addresses > 50
 
 
-def test_invalid_addresses(shared: Path) -> None:
+def test_invalid_addresses(shared: Path, ran: Callable[[str, object], None]) -> None:
     cases = json.loads((shared / "vectors/core/key_io_invalid.json").read_text())
     for (text,) in cases:
         for params in NETWORKS.values():
             with pytest.raises(AddressError):
                 decode_address(text, params())
-    print(f"{len(cases)} invalid addresses on {len(NETWORKS)} networks")
+    ran("core/key_io_invalid.json", f"{len(cases)} texts on {len(NETWORKS)} networks")
 
 
-def test_base58(shared: Path) -> None:
-    for payload, text in json.loads((shared / "vectors/core/base58_encode_decode.json").read_text()):
+def test_base58(shared: Path, ran: Callable[[str, object], None]) -> None:
+    cases = json.loads((shared / "vectors/core/base58_encode_decode.json").read_text())
+    ran("core/base58_encode_decode.json", f"{len(cases)} texts")
+    for payload, text in cases:
         data = bytes.fromhex(payload)
         assert decode_base58(text, 256) == data
         assert decode_base58(f" \t{text}\n", 256) == data

@@ -19,7 +19,7 @@ from oracle.spends import Spend, make_spend
 from oracle.tape import Tape, shrink
 
 SEED = os.environ.get("PYBITCOIND_FUZZ_SEED", "20261126")
-COUNT = int(os.environ.get("PYBITCOIND_FUZZ_COUNT", "5000"))
+COUNT = int(os.environ.get("PYBITCOIND_FUZZ_COUNT", "4000"))
 
 needs_engine = pytest.mark.skipif(
     importlib.util.find_spec("pbk") is None, reason="py-bitcoinkernel is not installed"

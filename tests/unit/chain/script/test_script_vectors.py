@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def check(tx: Transaction, index: int, output: TxOut, flags: ScriptFlags, digest
     return verdict(tx, index, digests.spent, flags, digests)
 
 
-def test_scripts(shared: Path) -> None:
+def test_scripts(shared: Path, ran: Callable[[str, object], None]) -> None:
     cases = json.loads((shared / "vectors/core/script_tests.json").read_text(), parse_float=Decimal)
     rng, run = random.Random(20261120), 0
     for case in cases:
@@ -74,7 +75,7 @@ def test_scripts(shared: Path) -> None:
             other = trim(flags & ~extra) if want == "OK" else fill(flags | extra)
             assert (check(tx, 0, output, other, digests) is None) == (want == "OK"), (case, other)
         run += 1
-    print(f"{run} scripts")
+    ran("core/script_tests.json", f"{run} scripts, each under 9 sets of flags and by all ways")
     assert run == 1222
 
 
@@ -105,7 +106,7 @@ def single_flags(flags: ScriptFlags) -> list[ScriptFlags]:
     return [flag for flag in ScriptFlags if flag in flags]
 
 
-def test_valid_transactions(shared: Path) -> None:
+def test_valid_transactions(shared: Path, ran: Callable[[str, object], None]) -> None:
     """The flags of a case are all that it breaks."""
     cases = transactions(shared / "vectors/core/tx_valid.json")
     rng = random.Random(20261120)
@@ -118,11 +119,11 @@ def test_valid_transactions(shared: Path) -> None:
         assert passes(tx, spent, trim(flags & ~ScriptFlags(rng.randrange(ALL_FLAGS + 1))))
         for flag in single_flags(broken):  # none is named for nothing
             assert not passes(tx, spent, fill(flags | flag)), (text, flag)
-    print(f"{len(cases)} valid transactions")
+    ran("core/tx_valid.json", f"{len(cases)} transactions")
     assert len(cases) == 121
 
 
-def test_invalid_transactions(shared: Path) -> None:
+def test_invalid_transactions(shared: Path, ran: Callable[[str, object], None]) -> None:
     """The flags of a case are the fewest that it needs to fail."""
     cases = [case for case in transactions(shared / "vectors/core/tx_invalid.json") if case[2] != "BADTX"]
     for tx, spent, text in cases:
@@ -131,11 +132,11 @@ def test_invalid_transactions(shared: Path) -> None:
         assert not passes(tx, spent, ALL_FLAGS)
         for flag in single_flags(flags):
             assert passes(tx, spent, trim(flags & ~flag)) or text == "NONE", (text, flag)
-    print(f"{len(cases)} invalid transactions")
+    ran("core/tx_invalid.json", f"{len(cases)} transactions that fail in a script")
     assert len(cases) == 84
 
 
-def test_transactions_of_bad_form(shared: Path) -> None:
+def test_transactions_of_bad_form(shared: Path, ran: Callable[[str, object], None]) -> None:
     """BADTX fails before any script; all others, valid or not, are well formed."""
     rules = pytest.importorskip("pybitcoind.chain.consensus.transactions")
     errors = pytest.importorskip("pybitcoind.chain.consensus.errors")
@@ -148,5 +149,5 @@ def test_transactions_of_bad_form(shared: Path) -> None:
                     rules.check_transaction(tx)
             else:
                 rules.check_transaction(tx)
-    print(f"{bad} transactions of bad form")
+    ran("core/tx_invalid.json", f"{bad} transactions of bad form")
     assert bad == 9

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from pybitcoind.chain.params import main
@@ -10,6 +11,7 @@ from pybitcoind.chain.primitives.hashes import hash160
 from pybitcoind.chain.primitives.transaction import OutPoint, Transaction, TxIn, TxOut
 from pybitcoind.chain.script import secp
 from pybitcoind.chain.script.address import PubKeyHash, WitnessV1Taproot, encode_address
+from pybitcoind.chain.script.flags import MANDATORY_FLAGS
 from pybitcoind.chain.script.sighash import TxDigests, legacy_sighash, segwit_v0_sighash, taproot_sighash
 from pybitcoind.chain.script.taproot import (
     commits_to,
@@ -20,9 +22,10 @@ from pybitcoind.chain.script.taproot import (
     tapleaf_hash,
     taptweak,
 )
+from pybitcoind.chain.script.verify import verify_input
 
 
-def test_legacy(shared: Path) -> None:
+def test_legacy(shared: Path, ran: Callable[[str, object], None]) -> None:
     cases = json.loads((shared / "vectors/core/sighash.json").read_text())[1:]
     for raw, script, index, hash_type, want in cases:
         tx = Transaction.decode(bytes.fromhex(raw))
@@ -30,7 +33,7 @@ def test_legacy(shared: Path) -> None:
         for kept in (None, digests, digests):
             got = legacy_sighash(bytes.fromhex(script), tx, index, hash_type, kept)
             assert got[::-1].hex() == want
-    print(f"{len(cases)} legacy signature hashes")
+    ran("core/sighash.json", f"{len(cases)} signature hashes")
     assert len(cases) == 500
 
 
@@ -72,7 +75,7 @@ def tree_hashes(tree: object, leaves: list[bytes]) -> bytes:
     return leaves[-1]
 
 
-def test_bip341_outputs(shared: Path) -> None:
+def test_bip341_outputs(shared: Path, ran: Callable[[str, object], None]) -> None:
     vectors = json.loads((shared / "vectors/core/bip341_wallet_vectors.json").read_text())
     for case in vectors["scriptPubKey"]:
         given, between, expected = case["given"], case["intermediary"], case["expected"]
@@ -94,10 +97,12 @@ def test_bip341_outputs(shared: Path) -> None:
             assert commits_to(point[0], control, leaf)
             assert not commits_to(point[0], bytes((control[0] ^ 1,)) + control[1:], leaf)
             assert not commits_to(point[0], control, bytes(32))
+    ran("core/bip341_wallet_vectors.json", f"{len(vectors['scriptPubKey'])} outputs")
 
 
-def test_bip341_key_path(shared: Path) -> None:
+def test_bip341_key_path(shared: Path, ran: Callable[[str, object], None]) -> None:
     vectors = json.loads((shared / "vectors/core/bip341_wallet_vectors.json").read_text())
+    count = 0
     for case in vectors["keyPathSpending"]:
         tx = Transaction.decode(bytes.fromhex(case["given"]["rawUnsignedTx"]))
         spent = [
@@ -127,3 +132,8 @@ def test_bip341_key_path(shared: Path) -> None:
             tail = bytes((hash_type,)) if hash_type else b""
             assert (sig + tail).hex() == spend["expected"]["witness"][0]
             assert secp.verify_schnorr(spent[index].script_pubkey[2:], sig, digest)
+            count += 1
+        signed = Transaction.decode(bytes.fromhex(case["auxiliary"]["fullySignedTx"]))
+        for index, out in enumerate(spent):
+            assert verify_input(signed, index, out, MANDATORY_FLAGS, TxDigests(signed, spent)) is None
+    ran("core/bip341_wallet_vectors.json", f"{count} inputs, and the transaction that they are in")
