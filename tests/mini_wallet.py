@@ -20,6 +20,7 @@ from pybitcoind.chain.primitives.block import Block
 from pybitcoind.chain.primitives.hashes import hash160, sha256
 from pybitcoind.chain.primitives.transaction import Coin, OutPoint, Transaction, TxIn, TxOut
 from pybitcoind.chain.script import secp
+from pybitcoind.chain.script.script import is_unspendable
 from pybitcoind.chain.script.sighash import TxDigests, segwit_v0_sighash
 from pybitcoind.chain.script.taproot import output_key, tapleaf_hash
 
@@ -194,7 +195,7 @@ class MemoryChain:
             for txin in tx.vin if not tx.is_coinbase else ():
                 undo[txin.prevout] = self.coins.pop(txin.prevout)
             for i, out in enumerate(tx.vout):
-                if not out.script_pubkey.startswith(b"\x6a"):
+                if not is_unspendable(out.script_pubkey):
                     self.coins[OutPoint(tx.txid, i)] = Coin(
                         out.value, out.script_pubkey, height, tx.is_coinbase
                     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -13,10 +14,12 @@ from typing import Any
 
 from pybitcoind.chain.script.flags import flag_names
 
-from . import court, judge
+from . import court, judge, policy, steering
 from .court import BlockTally
 from .judge import SETS, Tally
+from .policy import PolicyTally
 from .spends import Spend
+from .steering import SteeringTally
 from .trees import Delivery
 
 
@@ -38,14 +41,25 @@ def main() -> int:
     blocks.add_argument("count", type=int, help="how many blocks, at least")
     blocks.add_argument("--first", type=int, default=0, help="number of the first tree (default: 0)")
     blocks.add_argument("--size", type=int, default=60, help="blocks in a tree, up to 800 (default: 60)")
-    for command in (scripts, blocks):
+    daemon = commands.add_parser(
+        "daemon", help="spends before the mempools of Core's daemon, which BITCOIND names, and ours"
+    )
+    daemon.add_argument("count", type=int, help="how many spends")
+    daemon.add_argument("--first", type=int, default=0, help="number of the first one (default: 0)")
+    daemon.add_argument("--standard", action="store_true", help="refuse what is not standard, as by default")
+    steering = commands.add_parser(
+        "steering",
+        help="trees of blocks, invalidated, reconsidered and preferred at random, by Core's daemon",
+    )
+    steering.add_argument("count", type=int, help="how many steps, at least")
+    steering.add_argument("--first", type=int, default=0, help="number of the first tree (default: 0)")
+    for command in (scripts, blocks, daemon, steering):
         command.add_argument("--seed", default="oracle", help="any text (default: oracle)")
         command.add_argument(
             "--out", type=Path, default=Path("oracle-differences.jsonl"), help="where differences are written"
         )
     arguments = parser.parse_args()
-    run = {"scripts": run_scripts, "blocks": run_blocks, "replay": run_replay}[arguments.command]
-    return run(arguments)
+    return RUNS[arguments.command](arguments)
 
 
 class Progress:
@@ -121,6 +135,48 @@ def run_blocks(arguments: argparse.Namespace) -> int:
     return write_differences(arguments.out, [court.reproduction(*found) for found in tally.differences])
 
 
+def core_program() -> Path:
+    name = os.environ.get("BITCOIND")
+    if not name:
+        raise SystemExit("BITCOIND does not name Bitcoin Core's daemon")
+    return Path(name)
+
+
+def run_daemon(arguments: argparse.Namespace) -> int:
+    progress = Progress(arguments.count, "spends")
+
+    def show(tally: PolicyTally) -> None:
+        progress.show(tally.count, len(tally.differences))
+
+    seed, standard = arguments.seed, arguments.standard
+    tally = asyncio.run(
+        policy.compare(
+            core_program(), seed, arguments.first, arguments.count, standard=standard, progress=show
+        )
+    )
+    counts("by kind", tally.kinds)
+    counts("answers", tally.answers)
+    print(f"{tally.count} spends of seed {seed}, standard {standard}: {len(tally.differences)} differences")
+    for text, _ in tally.differences:
+        print(text)
+    return write_differences(arguments.out, [judge.reproduction(*found) for found in tally.differences])
+
+
+def run_steering(arguments: argparse.Namespace) -> int:
+    progress = Progress(arguments.count, "steps")
+
+    def show(tally: SteeringTally) -> None:
+        progress.show(tally.steps, len(tally.differences))
+
+    tally = asyncio.run(
+        steering.compare(core_program(), arguments.seed, arguments.first, arguments.count, show)
+    )
+    counts("by kind", tally.kinds)
+    counts("statuses of tips", tally.statuses)
+    print(f"{tally.steps} steps in {tally.trees} trees of {arguments.seed}: {len(tally.differences)} differ")
+    return write_differences(arguments.out, [text + "\n" for text in tally.differences])
+
+
 async def replay_tree(told: dict[str, Any]) -> str | None:
     tree = [Delivery.from_json(delivery) for delivery in told["tree"]]
     with court.chain_engine() as (engine, folder):
@@ -148,6 +204,14 @@ def run_replay(arguments: argparse.Namespace) -> int:
                     )
     return 1 if differ else 0
 
+
+RUNS = {
+    "scripts": run_scripts,
+    "blocks": run_blocks,
+    "daemon": run_daemon,
+    "steering": run_steering,
+    "replay": run_replay,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

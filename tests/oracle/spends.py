@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from pybitcoind.chain.primitives.hashes import hash160, sha256
 from pybitcoind.chain.primitives.serialize import var_bytes
@@ -107,12 +107,15 @@ def draft(rng: random.Random) -> Draft:
     )
 
 
+Start: TypeAlias = Callable[[random.Random], Draft]
+
+
 # --- scripts in their forms -------------------------------------------------------------------------
 
 
-def scripted(rng: random.Random, form: str, name: str) -> Spend:
+def scripted(rng: random.Random, form: str, name: str, start: Start = draft) -> Spend:
     """A script of SCRIPTS, bare, in P2SH, P2WSH, both, or as a leaf of a taproot output."""
-    made = draft(rng)
+    made = start(rng)
     place = Place(rng, made.bare, made.index, made.spent, VERSIONS[form])
     script, items = SCRIPTS[name](place)
     kind = f"{form}: {name}"
@@ -196,9 +199,9 @@ def _leaf(made: Draft, place: Place, kind: str, script: bytes, items: list[bytes
 # --- outputs that name a key ------------------------------------------------------------------------
 
 
-def key_path(rng: random.Random) -> Spend:
+def key_path(rng: random.Random, start: Start = draft) -> Spend:
     """P2TR by its key, tweaked by a root, by nothing, or not at all; with an annex or without."""
-    made = draft(rng)
+    made = start(rng)
     secret, tweak = KEYS[0], rng.choice((None, b"", rng.randbytes(32)))
     if tweak is not None:
         if PUBKEYS[0][0] == 3:
@@ -225,9 +228,9 @@ def key_path(rng: random.Random) -> Spend:
     )
 
 
-def key_hash(rng: random.Random) -> Spend:
+def key_hash(rng: random.Random, start: Start = draft) -> Spend:
     """P2PK, P2PKH, P2WPKH and P2WPKH in P2SH, with keys and signatures of every form."""
-    made, form = draft(rng), rng.choice(("p2pk", "p2pkh", "p2pkh", "p2wpkh", "p2wpkh", "p2sh-p2wpkh"))
+    made, form = start(rng), rng.choice(("p2pk", "p2pkh", "p2pkh", "p2wpkh", "p2wpkh", "p2sh-p2wpkh"))
     pubkey = rng.choice(
         (*PUBKEYS, *PUBKEYS, LONG_PUBKEYS[0], rng.choice(tuple(SECRETS)), rng.choice(BAD_PUBKEYS))
     )
@@ -263,9 +266,9 @@ def key_hash(rng: random.Random) -> Spend:
 # --- everything else --------------------------------------------------------------------------------
 
 
-def programs(rng: random.Random) -> Spend:
+def programs(rng: random.Random, start: Start = draft) -> Spend:
     """Witness programs of all versions and sizes, and near misses, bare or in P2SH, with any witness."""
-    made = draft(rng)
+    made = start(rng)
     version = rng.choice((0, 0x51, 0x51, 0x52, 0x60, 0x4F, 0x61, 0x50))
     size = rng.choice((1, 2, 2, 3, 19, 20, 21, 31, 32, 32, 33, 40, 41))
     data = rng.choice((b"\x4e\x73", rng.randbytes(size), bytes(size), INTERNAL[:size].ljust(size, b"\0")))
@@ -279,9 +282,9 @@ def programs(rng: random.Random) -> Spend:
     return made.filled("program in P2SH" if nested else "program", script_sig, witness)
 
 
-def redeemed(rng: random.Random) -> Spend:
+def redeemed(rng: random.Random, start: Start = draft) -> Spend:
     """P2SH of short scripts, filled by what is and is not a push."""
-    made = draft(rng)
+    made = start(rng)
     redeem = rng.choice(
         (b"", b"\x51", b"\x00", b"\x01", b"\x61", b"\x51\x87", b"\x6a", b"\x4c", b"\xac", b"\x50")
     )
@@ -304,9 +307,9 @@ def redeemed(rng: random.Random) -> Spend:
     return made.filled("redeemed", script_sig, [b""] if rng.randrange(20) == 1 else [])
 
 
-def two_scripts(rng: random.Random) -> Spend:
+def two_scripts(rng: random.Random, start: Start = draft) -> Spend:
     """Any ops in the scriptSig too: conditions and the other stack do not reach across."""
-    made = draft(rng)
+    made = start(rng)
     sigs = (
         b"\x51",
         b"\x51\x63",
@@ -322,7 +325,7 @@ def two_scripts(rng: random.Random) -> Spend:
     return made.filled("two scripts", rng.choice(sigs), [])
 
 
-KINDS: dict[str, Callable[[random.Random], Spend]] = {
+KINDS: dict[str, Callable[[random.Random, Start], Spend]] = {
     "key path": key_path,
     "key hash": key_hash,
     "programs": programs,
@@ -380,20 +383,19 @@ def _changed(rng: random.Random, data: bytes) -> bytes:
     return data[:at] + bytes((data[at] ^ 1 << rng.randrange(8),)) + data[at + 1 :]
 
 
-def make_spend(rng: random.Random) -> Spend:
-    """One of any kind; half of them run a tapscript."""
+def make_spend(rng: random.Random, start: Start = draft) -> Spend:
+    """One of any kind; half of them run a tapscript. start: makes the transaction to begin with."""
     which = rng.randrange(16)
     if which < 8:
-        spend = scripted(rng, "tapscript", rng.choices(_NAMES, _TAPSCRIPT_SHARES)[0])
+        spend = scripted(rng, "tapscript", rng.choices(_NAMES, _TAPSCRIPT_SHARES)[0], start)
     elif which < 13:
-        spend = scripted(rng, rng.choice(OLD_FORMS), rng.choices(_NAMES, _OLD_SHARES)[0])
+        spend = scripted(rng, rng.choice(OLD_FORMS), rng.choices(_NAMES, _OLD_SHARES)[0], start)
     else:
-        spend = KINDS[
-            rng.choice(("key path", "key hash", "key hash", "programs", "redeemed", "two scripts"))
-        ](rng)
+        spend = KINDS[rng.choice(_KINDS)](rng, start)
     return damaged(rng, spend) if rng.randrange(6) == 1 else spend
 
 
+_KINDS = ("key path", "key hash", "key hash", "programs", "redeemed", "two scripts")
 _NAMES = list(SCRIPTS)
 _OLD_SHARES = [OLD_WEIGHTS.get(name, 1.0) for name in _NAMES]
 _TAPSCRIPT_SHARES = [TAPSCRIPT_WEIGHTS.get(name, 1.0) for name in _NAMES]
