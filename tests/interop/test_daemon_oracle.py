@@ -1,4 +1,4 @@
-"""Random input before Bitcoin Core's daemon and us: spends before the mempools, trees of blocks steered by hand.
+"""Random input before Bitcoin Core's daemon and us: spends for the mempools, trees of blocks steered by hand.
 
 PYBITCOIND_FUZZ_SEED chooses others; scripts/oracle daemon and scripts/oracle steering run any number.
 """
@@ -18,7 +18,7 @@ SEED = os.environ.get("PYBITCOIND_FUZZ_SEED", "20261126")
 
 @pytest.mark.parametrize("standard", [True, False])
 async def test_spends_before_both_mempools(bitcoind: Path, standard: bool) -> None:
-    """The flags of policy, and Core's words in full; with -acceptnonstdtxn more spends come to their scripts."""
+    """The flags of policy, and Core's words in full; with -acceptnonstdtxn more come to their scripts."""
     tally = await policy.compare(bitcoind, SEED, 0, 1000, standard=standard)
     print(f"seed {SEED}: {tally.count} spends; {tally.answers.most_common()}")
     assert not tally.differences, [judge.reproduction(*found) for found in tally.differences]
