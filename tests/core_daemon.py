@@ -16,18 +16,28 @@ from scene import Scene
 
 
 class Core:
-    """A regtest daemon that has the blocks of the scene."""
+    """A daemon that has the blocks of the scene."""
 
-    def __init__(self, program: Path, datadir: Path, scene: Scene, *more: str) -> None:
+    def __init__(
+        self, program: Path, datadir: Path, scene: Scene, *more: str, chain: str = "regtest"
+    ) -> None:
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             self.port = s.getsockname()[1]
-        self.datadir, self.log = datadir, datadir / "regtest" / "debug.log"
-        options = ["-regtest", f"-datadir={datadir}", f"-rpcport={self.port}", "-listen=0", "-connect=0"]
-        options += ["-debug=validation", "-server", "-printtoconsole=0", f"-mocktime={scene.now}"]
+        self.datadir, self.log = datadir, datadir / chain / "debug.log"
+        options = [
+            f"-chain={chain}",
+            f"-datadir={datadir}",
+            f"-rpcport={self.port}",
+            "-listen=0",
+            "-connect=0",
+        ]
+        options += ["-debug=validation", "-server", "-printtoconsole=0"]
+        if chain == "regtest":
+            options.append(f"-mocktime={scene.now}")
         options += more
         self.process = subprocess.Popen([str(program), *options])
-        cookie = datadir / "regtest" / ".cookie"
+        cookie = datadir / chain / ".cookie"
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             if cookie.exists():

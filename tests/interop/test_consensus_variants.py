@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 from core_daemon import Core
+from invalid_transactions import INVALID_TRANSACTIONS
+from ports import make_ports
+from running import running_chain
 from scene import Scene, make_scene
 
 from pybitcoind.chain.consensus.connect import (
@@ -20,12 +23,14 @@ from pybitcoind.chain.consensus.deployments import StateCache, deployment_info
 from pybitcoind.chain.consensus.errors import BlockInvalid
 from pybitcoind.chain.consensus.headers import contextual_check_header
 from pybitcoind.chain.params import Bip9Deployment
+from pybitcoind.chain.primitives.block import Block
 
 pytestmark = pytest.mark.interop
 
 
 @contextmanager
 def daemon(bitcoind: Path, folder: Path, scene: Scene, *options: str) -> Iterator[Core]:
+    folder.mkdir(exist_ok=True)
     core = Core(bitcoind, folder, scene, *options)
     try:
         yield core
@@ -123,3 +128,65 @@ def test_votes(bitcoind: Path, tmp_path: Path, min_height: int) -> None:
                 assert told.get("possible", False) is mine.possible
                 assert bip9["signalling"] == "".join("#" if vote else "-" for vote in mine.signalling)
         assert info.state.value == "active"
+
+
+def _locked(scene: Scene) -> Block:
+    """A relative lock that is not over (BIP 68)."""
+    outpoint, coin = scene.mature[-1]
+    return scene.block(scene.spend((outpoint, coin), sequence=scene.height - coin.height + 1))
+
+
+def _failing(name: str) -> Callable[[Scene], Block]:
+    (template,) = (t for t in INVALID_TRANSACTIONS if t.name == f"script: {name}")
+    return lambda scene: scene.block(template.build(scene))
+
+
+def _median_time(scene: Scene) -> Block:
+    """Its lock ends before the block's own time, not before the median of those below (BIP 113)."""
+    time = scene.tip.time + 1
+    return scene.block(scene.spend(scene.mature[0], sequence=0, locktime=time - 1), time=time)
+
+
+def _commitment(scene: Scene) -> Block:
+    return scene.block(commit=True)
+
+
+SCRIPT_FAILED = "block-script-verify-flag-failed ({})".format
+UNSATISFIED = SCRIPT_FAILED("Locktime requirement not satisfied")
+
+
+@pytest.mark.parametrize(
+    ("name", "build", "before", "after"),
+    [
+        ("csv", _locked, None, "bad-txns-nonfinal"),
+        ("csv", _median_time, None, "bad-txns-nonfinal"),
+        ("csv", _failing("relative lock"), None, UNSATISFIED),
+        ("cltv", _failing("lock time"), None, UNSATISFIED),
+        ("bip34", lambda s: s.block(coinbase=s.coinbase(height=5000)), None, "bad-cb-height"),
+        ("segwit", _commitment, "unexpected-witness", None),
+    ],
+)
+async def test_rules_from_their_heights_on(
+    bitcoind: Path,
+    tmp_path: Path,
+    name: str,
+    build: Callable[[Scene], Block],
+    before: str | None,
+    after: str | None,
+) -> None:
+    """The same block where a rule holds from the next height on, and from its own."""
+    scene = make_scene(105 if name == "segwit" else 112)
+    block = build(scene)
+    field = {"cltv": "bip65_height"}.get(name, f"{name}_height")
+    for height, token in ((scene.height + 1, before), (scene.height, after)):
+        params = replace(scene.params, **{field: height})
+        option = f"-testactivationheight={name}@{height}"
+        async with running_chain(make_ports(now=scene.now), params=params) as chain:
+            for known in scene.blocks:
+                assert (await chain.process_block(known)).error is None
+            result = await chain.process_block(block, requested=True)
+            with daemon(bitcoind, tmp_path / str(height), scene, option) as core:
+                answer = core.call("submitblock", block.raw.hex())
+                told = core.call("getdeploymentinfo")["deployments"][name if name != "cltv" else "bip65"]
+        assert answer == (result.error.reason if result.error else None) == token
+        assert told["height"] == height

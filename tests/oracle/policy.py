@@ -18,7 +18,7 @@ from typing import Any, cast
 
 from core_daemon import Core
 from mini_wallet import MemoryChain, MiniWallet
-from ports import make_ports
+from ports import TestClock, make_ports
 
 from pybitcoind.chain.consensus.errors import TxFault, TxInvalid
 from pybitcoind.chain.events import EventBus
@@ -53,12 +53,15 @@ class Nodes:
     wallet: MiniWallet
     fast: Acceptance
     slow: Acceptance
+    clock: TestClock
 
     def fund(self, scripts: list[bytes]) -> list[OutPoint]:
         """A block in which each script is paid VALUE."""
         outputs = [TxOut(VALUE, script) for script in scripts]
         tx = self.wallet.spend(self.wallet.take(self.chain.height), outputs=outputs)
         (block,) = self.chain.generate(1, self.wallet, [tx])
+        self.clock.set_mock_time(block.header.time + 60)
+        self.core.call("setmocktime", block.header.time + 60)
         answer = self.core.call("submitblock", block.raw.hex())
         assert answer is None, answer
         return [OutPoint(tx.txid, n) for n in range(len(scripts))]
@@ -77,7 +80,8 @@ def nodes(program: Path, standard: bool) -> Iterator[Nodes]:
             fast, slow = (
                 Acceptance(pool, chain, chain.params, ports, fast_scripts=way) for way in (True, False)
             )
-            yield Nodes(core, chain, wallet, fast, slow)
+            assert isinstance(ports.clock, TestClock)
+            yield Nodes(core, chain, wallet, fast, slow, ports.clock)
         finally:
             core.stop()
 
