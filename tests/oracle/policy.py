@@ -110,15 +110,17 @@ def plan(name: str) -> bytes | None:
 
 def core_says(core: Core, tx: Transaction) -> str:
     (answer,) = core.call("testmempoolaccept", [tx.raw.hex()], 0)
-    return "allowed" if answer["allowed"] else answer.get("reject-details", answer["reject-reason"])
+    if answer["allowed"]:
+        return f"allowed, {answer['vsize']} vbytes"  # more where signature operations weigh more
+    return answer.get("reject-details", answer["reject-reason"])
 
 
 async def we_say(acceptance: Acceptance, tx: Transaction) -> str:
     try:
-        await acceptance.accept(tx, test_only=True)
+        accepted = await acceptance.accept(tx, test_only=True)
     except TxInvalid as fault:
         return "missing-inputs" if fault.fault is TxFault.MISSING_INPUTS else str(fault)
-    return "allowed"
+    return f"allowed, {accepted.vsize} vbytes"
 
 
 async def compare(

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+from invalid_transactions import INVALID_TRANSACTIONS
+from ports import make_ports
+from running import running_chain
+from scene import make_scene, solved
+
 from pybitcoind.chain.assume_valid import script_check_reason
 from pybitcoind.chain.header_tree import HeaderNode, HeaderTree
+from pybitcoind.chain.manager import ChainOptions
 from pybitcoind.chain.params import regtest
 from pybitcoind.chain.primitives.block import BlockHeader
 
@@ -44,3 +51,32 @@ def test_reasons() -> None:
     tree.best_header = grow(tree, assumed, WEEKS_2)
     assert reason(assumed) == "block too recent relative to best header"
     assert reason(assumed.ancestor(99)) is None
+
+
+@pytest.mark.parametrize(
+    ("assumed", "headers", "token"),
+    [
+        (True, 2100, None),
+        (True, 2000, "block-script-verify-flag-failed"),
+        (False, 2100, "block-script-verify"),
+    ],
+)
+async def test_scripts_far_below_an_assumed_block_are_not_run(
+    assumed: bool, headers: int, token: str | None
+) -> None:
+    """-assumevalid: a block whose script fails is connected, but not within two weeks of work of the best."""
+    scene = make_scene(112)
+    (template,) = (t for t in INVALID_TRANSACTIONS if t.name == "script: verify")
+    bad = scene.block(template.build(scene))
+    above, prev = [], bad.header
+    for _ in range(headers):
+        prev = solved(BlockHeader(0x20000000, prev.hash, bytes(32), prev.time + 1, prev.bits, 0))
+        above.append(prev)
+    options = ChainOptions(assume_valid=bad.hash if assumed else bytes(32))
+    async with running_chain(make_ports(now=scene.now), options) as chain:
+        for block in scene.blocks:
+            await chain.process_block(block)
+        await chain.accept_headers([bad.header, *above])
+        result = await chain.process_block(bad, requested=True)
+    reason = result.error.reason if result.error else None
+    assert reason == token or (reason or "").startswith(token or "-")
