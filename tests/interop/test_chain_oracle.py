@@ -20,7 +20,7 @@ from oracle.engine import ChainEngine
 from oracle.trees import KINDS, Delivery, base, make_tree
 
 SEED = os.environ.get("PYBITCOIND_FUZZ_SEED", "20261126")
-COUNT = int(os.environ.get("PYBITCOIND_FUZZ_COUNT", "3000"))
+COUNT = int(os.environ.get("PYBITCOIND_FUZZ_COUNT", "1500"))
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("pbk") is None, reason="py-bitcoinkernel is not installed"
@@ -55,7 +55,7 @@ async def test_every_kind_of_bad_block(engine: tuple[ChainEngine, Path]) -> None
 
 @seed(int(SEED) if SEED.isdecimal() else 1)
 @settings(
-    max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=True
+    max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=True
 )
 @given(rng=st.randoms(use_true_random=False), size=st.integers(1, 40))
 def test_trees_that_hypothesis_draws(engine: tuple[ChainEngine, Path], rng: random.Random, size: int) -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from both_ways import verdict
+from both_ways import fast_verdict, verdict
 
 from pybitcoind.chain.script.errors import ScriptError
 from pybitcoind.chain.script.flags import ScriptFlags, flag_names
@@ -136,11 +136,30 @@ def compare(
                 if found and len(tally.differences) < most:
                     small = smallest(f"{seed}/{n}", child) or spend
                     tally.differences.append((f"spend {n} of seed {seed}: {found}", small))
+            _judge_as_block(f"{seed}/{start}", batch, ours, tally)
             if progress is not None:
                 progress(tally)
             if len(tally.differences) >= most:
                 break
     return tally
+
+
+def _judge_as_block(name: str, batch: list[tuple[int, Spend]], ours: list[Verdict], tally: Tally) -> None:
+    """The batch as the inputs of a block: all that pass, and two at random places that do not."""
+    rng = random.Random(name)
+    spends = [(spend, we.error) for (_, spend), we in zip(batch, ours, strict=True) if we.error is None]
+    bad = [(spend, we.error) for (_, spend), we in zip(batch, ours, strict=True) if we.error is not None]
+    for _ in range(3):
+        for spend, error in rng.sample(bad, min(len(bad), 2)):
+            spends.insert(rng.randrange(len(spends) + 1), (spend, error))
+        wanted = next((found for found in spends if found[1] is not None), None)
+        checks = [TxDigests(spend.tx, spend.spent) for spend, _ in spends]
+        failure = fast_verdict(checks, SETS[-1], rng.choice((1, 2, 7)))
+        told = (failure.tx, failure.index, failure.error) if failure else None
+        if told != (wanted and (wanted[0].tx, wanted[0].index, wanted[1])):
+            spend = wanted[0] if wanted else spends[0][0]
+            tally.differences.append((f"{name} as a block: {told and told[1:]} instead of {wanted}", spend))
+        spends = [found for found in spends if found[1] is None]
 
 
 def smallest(seed: str, child: ScriptEngine) -> Spend | None:

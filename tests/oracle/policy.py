@@ -25,14 +25,11 @@ from pybitcoind.chain.events import EventBus
 from pybitcoind.chain.mempool.acceptance import Acceptance
 from pybitcoind.chain.mempool.pool import Mempool
 from pybitcoind.chain.policy.settings import PolicySettings
-from pybitcoind.chain.primitives.hashes import sha256
-from pybitcoind.chain.primitives.transaction import OutPoint, Transaction, TxIn, TxOut
+from pybitcoind.chain.primitives.transaction import OutPoint, Transaction, TxOut
 
-from .spends import Draft, Spend, Start, make_spend
+from .spends import VALUE, Spend, funded, make_spend, plan
 
-VALUE = 100_000
 BATCH = 250
-P2WSH = b"\x00\x20" + sha256(b"\x51")
 
 
 @dataclass
@@ -84,28 +81,6 @@ def nodes(program: Path, standard: bool) -> Iterator[Nodes]:
             yield Nodes(core, chain, wallet, fast, slow, ports.clock)
         finally:
             core.stop()
-
-
-def funded(outpoint: OutPoint) -> Start:
-    """Begins transactions that a mempool might take, spending VALUE at outpoint."""
-
-    def start(rng: random.Random) -> Draft:
-        sequence = rng.choice((0, 1, 5, 0xFFFFFFFD, 0xFFFFFFFF, 0x80000000, 0x400001))
-        vout = [TxOut(rng.randrange(1_000, 40_000), P2WSH) for _ in range(rng.choice((1, 1, 2)))]
-        version = rng.choice((1, 2, 2, 2, 2, 3)) if rng.randrange(40) else rng.choice((0, 4, 2**32 - 1))
-        locktime = rng.choice((0, 0, 5, 100)) if rng.randrange(20) else rng.choice((10**6, 500_000_001))
-        return Draft(rng, [TxIn(outpoint, b"", sequence)], vout, version, locktime, 0, [TxOut(VALUE, b"")])
-
-    return start
-
-
-def plan(name: str) -> bytes | None:
-    """The script that the spend of this name needs, None if an outpoint must be known first."""
-    scripts = {
-        make_spend(random.Random(name), funded(OutPoint(bytes((n,)) * 32, n))).spent[0].script_pubkey
-        for n in (1, 2)
-    }
-    return scripts.pop() if len(scripts) == 1 else None
 
 
 def core_says(core: Core, tx: Transaction) -> str:

@@ -399,3 +399,37 @@ _KINDS = ("key path", "key hash", "key hash", "programs", "redeemed", "two scrip
 _NAMES = list(SCRIPTS)
 _OLD_SHARES = [OLD_WEIGHTS.get(name, 1.0) for name in _NAMES]
 _TAPSCRIPT_SHARES = [TAPSCRIPT_WEIGHTS.get(name, 1.0) for name in _NAMES]
+
+
+# --- spends of outputs that are in a chain ----------------------------------------------------------
+
+VALUE = 100_000
+"""What each such output holds."""
+P2WSH = b"\x00\x20" + sha256(b"\x51")
+
+
+def funded(outpoint: OutPoint, final: bool = False) -> Start:
+    """Begins transactions that spend VALUE at outpoint, and that a mempool might take.
+
+    final: no lock is in their way.
+    """
+
+    def start(rng: random.Random) -> Draft:
+        sequence = rng.choice((0, 1, 5, 0xFFFFFFFD, 0xFFFFFFFF, 0x80000000, 0x400001))
+        vout = [TxOut(rng.randrange(1_000, 40_000), P2WSH) for _ in range(rng.choice((1, 1, 2)))]
+        version = rng.choice((1, 2, 2, 2, 2, 3)) if rng.randrange(40) else rng.choice((0, 4, 2**32 - 1))
+        locktime = rng.choice((0, 0, 5, 100)) if rng.randrange(20) else rng.choice((10**6, 500_000_001))
+        if final:
+            sequence, locktime = rng.choice((0, 0xFFFFFFFD, 0xFFFFFFFF, 0x80000000)), rng.choice((0, 5, 100))
+        return Draft(rng, [TxIn(outpoint, b"", sequence)], vout, version, locktime, 0, [TxOut(VALUE, b"")])
+
+    return start
+
+
+def plan(name: str, final: bool = False) -> bytes | None:
+    """The script that the spend of this name needs, None if an outpoint must be known first."""
+    scripts = {
+        make_spend(random.Random(name), funded(OutPoint(bytes((n,)) * 32, n), final)).spent[0].script_pubkey
+        for n in (1, 2)
+    }
+    return scripts.pop() if len(scripts) == 1 else None

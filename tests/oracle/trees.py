@@ -17,7 +17,12 @@ from scene import SCRIPT_PUBKEY, WITNESS, Scene, Spendable, height_push, make_sc
 from pybitcoind.chain.consensus.pow import block_work
 from pybitcoind.chain.header_tree import HeaderNode
 from pybitcoind.chain.primitives.block import Block
-from pybitcoind.chain.primitives.transaction import Transaction, TxIn, TxOut
+from pybitcoind.chain.primitives.transaction import OutPoint, Transaction, TxIn, TxOut
+from pybitcoind.chain.script.flags import MANDATORY_FLAGS
+from pybitcoind.chain.script.sighash import TxDigests
+from pybitcoind.chain.script.verify import verify_input
+
+from .spends import VALUE, funded, make_spend, plan
 
 BASE_LENGTH = 112
 """A few coinbases are ripe, more become so on the way."""
@@ -76,6 +81,31 @@ def make_tree(rng: random.Random, size: int = 60) -> list[Delivery]:
         known = rng.choice(made)
         made.insert(rng.randrange(len(made)), Delivery(known.kind, known.block, rng.randrange(2) == 1))
     return made + [delivery for delivery in in_order if rng.randrange(2)]  # what was refused gets a chance
+
+
+def make_packed(rng: random.Random, count: int = 150) -> list[Delivery]:
+    """A block that pays to random scripts of every kind, one that spends all that can be spent, and before it
+    the same with one bad spend among them, a few times."""
+    names = [f"{rng.getrandbits(64)}" for _ in range(count)]
+    scripts = {name: script for name in names if (script := plan(name, final=True)) is not None}
+    scene = base()
+    fund = scene.spend(scene.mature[0], outputs=[TxOut(VALUE, script) for script in scripts.values()])
+    first = scene.block(fund, coinbase=scene.coinbase(script_sig=_mark(scene, rng.randrange(2**16))))
+    scene = scene.extended(first)
+    good: list[Transaction] = []
+    bad: list[Transaction] = []
+    for n, (name, script) in enumerate(scripts.items()):
+        spend = make_spend(random.Random(name), funded(OutPoint(fund.txid, n), final=True))
+        error = verify_input(
+            spend.tx, 0, TxOut(VALUE, script), MANDATORY_FLAGS, TxDigests(spend.tx, [TxOut(VALUE, script)])
+        )
+        (bad if error else good).append(spend.tx)
+    rng.shuffle(good)
+    made = [Delivery("paying to scripts", first)]
+    for tx in rng.sample(bad, min(len(bad), 3)):
+        at = rng.randrange(len(good) + 1)
+        made.append(Delivery("spends, one bad", scene.block(*good[:at], tx, *good[at:])))
+    return [*made, Delivery("spends", scene.block(*good))]
 
 
 def _on_top(below: Scene, delivery: Delivery) -> Scene:

@@ -19,7 +19,7 @@ from oracle.spends import Spend, make_spend
 from oracle.tape import Tape, shrink
 
 SEED = os.environ.get("PYBITCOIND_FUZZ_SEED", "20261126")
-COUNT = int(os.environ.get("PYBITCOIND_FUZZ_COUNT", "4000"))
+COUNT = int(os.environ.get("PYBITCOIND_FUZZ_COUNT", "3000"))
 
 needs_engine = pytest.mark.skipif(
     importlib.util.find_spec("pbk") is None, reason="py-bitcoinkernel is not installed"
@@ -45,7 +45,7 @@ def test_spends_under_all_sets_of_flags() -> None:
 @needs_engine
 @seed(int(SEED) if SEED.isdecimal() else 1)
 @settings(
-    max_examples=600, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=True
+    max_examples=400, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=True
 )
 @given(rng=st.randoms(use_true_random=False))
 def test_spends_that_hypothesis_draws(engine: ScriptEngine, rng: random.Random) -> None:
