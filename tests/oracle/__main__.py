@@ -14,7 +14,7 @@ from typing import Any
 
 from pybitcoind.chain.script.flags import flag_names
 
-from . import court, judge, policy, steering
+from . import court, judge, policy, serialized, steering
 from .court import BlockTally
 from .judge import SETS, Tally
 from .policy import PolicyTally
@@ -53,7 +53,10 @@ def main() -> int:
     )
     steering.add_argument("count", type=int, help="how many steps, at least")
     steering.add_argument("--first", type=int, default=0, help="number of the first tree (default: 0)")
-    for command in (scripts, blocks, daemon, steering):
+    damaged = commands.add_parser("bytes", help="serialized transactions, whole and damaged")
+    damaged.add_argument("count", type=int, help="how many")
+    damaged.add_argument("--first", type=int, default=0, help="number of the first one (default: 0)")
+    for command in (scripts, blocks, daemon, steering, damaged):
         command.add_argument("--seed", default="oracle", help="any text (default: oracle)")
         command.add_argument(
             "--out", type=Path, default=Path("oracle-differences.jsonl"), help="where differences are written"
@@ -162,6 +165,18 @@ def run_daemon(arguments: argparse.Namespace) -> int:
     return write_differences(arguments.out, [judge.reproduction(*found) for found in tally.differences])
 
 
+def run_bytes(arguments: argparse.Namespace) -> int:
+    progress = Progress(arguments.count, "transactions")
+
+    def show(tally: serialized.BytesTally) -> None:
+        progress.show(tally.count, len(tally.differences))
+
+    tally = serialized.compare(arguments.seed, arguments.first, arguments.count, show)
+    counts("answers", tally.answers)
+    print(f"{tally.count} transactions of seed {arguments.seed}: {len(tally.differences)} differences")
+    return write_differences(arguments.out, [text + "\n" for text in tally.differences])
+
+
 def run_steering(arguments: argparse.Namespace) -> int:
     progress = Progress(arguments.count, "steps")
 
@@ -210,6 +225,7 @@ RUNS = {
     "blocks": run_blocks,
     "daemon": run_daemon,
     "steering": run_steering,
+    "bytes": run_bytes,
     "replay": run_replay,
 }
 

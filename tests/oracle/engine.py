@@ -94,6 +94,33 @@ class ScriptEngine:
         self._child.close()
 
 
+_BYTES = """
+import sys
+import pbk
+for line in sys.stdin:
+    try:
+        tx = pbk.Transaction(bytes.fromhex(line))
+    except RuntimeError:
+        print("", flush=True)
+        continue
+    print(bytes(tx.txid).hex(), bytes(tx).hex(), flush=True)
+"""
+
+
+class BytesEngine:
+    """Reads serialized transactions."""
+
+    def __init__(self) -> None:
+        self._child = _Child(_BYTES)
+
+    def read(self, raw: bytes) -> str:
+        """txid, in internal order, and bytes of the transaction at the start of raw; "" if there is none."""
+        return self._child.ask(raw.hex())
+
+    def close(self) -> None:
+        self._child.close()
+
+
 class Told(NamedTuple):
     """What became of a delivery."""
 

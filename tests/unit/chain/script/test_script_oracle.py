@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
-from oracle import judge
+from oracle import judge, serialized
 from oracle.engine import ScriptEngine
 from oracle.spends import Spend, make_spend
 from oracle.tape import Tape, shrink
@@ -53,6 +53,15 @@ def test_spends_that_hypothesis_draws(engine: ScriptEngine, rng: random.Random) 
     spend = make_spend(rng)
     found = judge.difference(spend, engine)
     assert found is None, judge.reproduction(found or "", spend)
+
+
+@needs_engine
+def test_damaged_bytes() -> None:
+    """Of a serialized transaction: read by both, to the same, or by neither."""
+    tally = serialized.compare(SEED, 0, COUNT)
+    print(f"seed {SEED}: {tally.answers.most_common()}")
+    assert not tally.differences, tally.differences
+    assert min(tally.answers["read"], tally.answers["refused"]) > COUNT // 5
 
 
 def test_what_is_found_is_made_small() -> None:
