@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from pybitcoind.chain.primitives.hashes import sha256
 from pybitcoind.chain.primitives.transaction import Transaction, TxOut
 from pybitcoind.chain.script import opcodes as op
 from pybitcoind.chain.script.errors import ScriptError
@@ -345,6 +346,37 @@ def checksigs(place: Place) -> Made:
     return separators + hidden + key + tail, [item]
 
 
+def wallet_forms(place: Place) -> Made:
+    """What wallets make: a key, some of many keys, a key and a lock, a key and a secret; and near misses."""
+    rng, keys = place.rng, (X_ONLY if place.tapscript else PUBKEYS)
+    key = push_data(rng.choice(keys) if rng.randrange(12) else random_key(place))
+    form = rng.randrange(4)
+    if form == 0:
+        return key + rng.choice((b"\xac", b"\xac", b"\xac\x51\x9c", b"\xac\x61")), [b"sig 0"]
+    if form == 1 and place.tapscript:
+        count = rng.choice((1, 2, 3, 3, 5, 17))
+        chosen = [rng.choice(X_ONLY) if rng.randrange(20) else random_key(place) for _ in range(count)]
+        signers = set(rng.sample(range(count), rng.randrange(count + 1)))
+        items = [b"sig %d" % n if n in signers else b"" for n in range(count)]
+        if rng.randrange(10) == 1:
+            items[rng.randrange(count)] = rng.choice((b"\0", b"\x01", bytes(64), bytes(65)))
+        checks = [push_data(key) + (b"\xba" if n else b"\xac") for n, key in enumerate(chosen)]
+        wanted = len(signers) + (rng.choice((-1, 1)) if rng.randrange(8) == 1 else 0)
+        end = rng.choice((b"\x9c", b"\x9c", b"\x9c", b"\x87", b"\xa2"))
+        return b"".join(checks) + any_push_int(rng, wanted) + end, items[::-1]
+    if form == 2:
+        verify = rng.choice((b"\xad", b"\xad", b"\xac\x69"))
+        return key + verify + lock(place), [b"sig 0"]
+    secret = rng.choice((rng.randbytes(32), rng.randbytes(32), rng.randbytes(32), b"", rng.randbytes(31)))
+    digest = sha256(secret) if rng.randrange(10) else rng.randbytes(32)
+    head = rng.choice((b"\x82\x01\x20\x88\xa8", b"\x82\x01\x20\x88\xa8", b"\xa8"))
+    return head + push_data(digest) + b"\x88" + key + b"\xac", [b"sig 0", secret]
+
+
+def any_push_int(rng: random.Random, number: int) -> bytes:
+    return push_int(number) if rng.randrange(8) else any_push(rng, script_num(number))
+
+
 def cut_out(place: Place) -> Made:
     """Signatures in the script they sign (FindAndDelete), pushed the usual way or another.
 
@@ -404,11 +436,20 @@ SCRIPTS: dict[str, Callable[[Place], Made]] = {
     "budget": budgets,
     "multisig": multisigs,
     "checksig": checksigs,
+    "wallet form": wallet_forms,
     "cut out": cut_out,
     "locks": locks,
     "conditions": conditions,
 }
-WEIGHTS = {"grown": 14, "checksig": 4, "multisig": 3, "locks": 2, "script size": 0.4, "stack size": 0.4}
+WEIGHTS = {
+    "grown": 14,
+    "wallet form": 4,
+    "checksig": 4,
+    "multisig": 3,
+    "locks": 2,
+    "script size": 0.4,
+    "stack size": 0.4,
+}
 OLD_WEIGHTS = {**WEIGHTS, "success": 0.2, "budget": 0.2, "cut out": 3}
 TAPSCRIPT_WEIGHTS = {**WEIGHTS, "multisig": 0.5, "cut out": 0.2, "budget": 3, "success": 2, "noise": 0.5}
 """1 where nothing is said. Older scripts know neither OP_SUCCESSx nor a budget, tapscripts no multisig."""
