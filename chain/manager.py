@@ -277,11 +277,10 @@ class ChainManager(ChainReader):
         return result
 
     async def invalidate_block(self, block_hash: bytes) -> None:
-        """Treats a block as if it broke a rule. LookupError if it is unknown, ValueError for genesis."""
+        """Treats a block as if it broke a rule; the genesis block stays. LookupError if it is unknown."""
         node = self._known(block_hash)
-        if node.prev is None:
-            raise ValueError("the genesis block cannot be invalidated")
-        await self.submit(lambda: self.activation.invalidate(node))
+        if node.prev is not None:
+            await self.submit(lambda: self.activation.invalidate(node))
         await self.activate_best()
 
     async def reconsider_block(self, block_hash: bytes) -> None:

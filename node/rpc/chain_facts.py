@@ -15,7 +15,7 @@ from pybitcoind.chain.primitives.hashes import hash_hex
 from pybitcoind.chain.script.flags import ScriptFlags
 
 from .amounts import Json, Real
-from .arguments import HASH, INT
+from .arguments import HASH, REAL, parse_int
 from .blockchain import find_block
 from .context import RpcContext
 from .errors import invalid_parameter
@@ -209,7 +209,7 @@ def _bip9_json(ctx: RpcContext, name: str, node: HeaderNode) -> dict[str, Json]:
     "blockchain",
     "Compute statistics about the total number and rate of transactions in the chain.\n",
     args=(
-        Arg("nblocks", INT, "Size of the window in number of blocks", hint="one month"),
+        Arg("nblocks", REAL, "Size of the window in number of blocks", hint="one month"),
         Arg("blockhash", HASH, "The hash of the block that ends the window.", hint="chain tip"),
     ),
     result=Result(
@@ -255,7 +255,7 @@ def _bip9_json(ctx: RpcContext, name: str, node: HeaderNode) -> dict[str, Json]:
     examples=cli("getchaintxstats") + curl("getchaintxstats", "2016"),
     needs_chain=True,
 )
-async def getchaintxstats(ctx: RpcContext, nblocks: int | None, blockhash: bytes | None) -> Json:
+async def getchaintxstats(ctx: RpcContext, nblocks: Json, blockhash: bytes | None) -> Json:
     last = ctx.chain.tip
     if blockhash is not None:
         last = find_block(ctx, blockhash)
@@ -263,7 +263,7 @@ async def getchaintxstats(ctx: RpcContext, nblocks: int | None, blockhash: bytes
             raise invalid_parameter("Block is not in main chain")
     if nblocks is None:
         nblocks = max(0, min(MONTH // ctx.params.pow_target_spacing, last.height - 1))
-    elif nblocks < 0 or (nblocks > 0 and nblocks >= last.height):
+    elif (nblocks := parse_int(nblocks, -(2**31), 2**31 - 1)) < 0 or 0 < nblocks >= last.height:
         raise invalid_parameter("Invalid block count: should be between 0 and the block's height - 1")
     first = last.ancestor(last.height - nblocks)
     out: dict[str, Json] = {"time": last.time}
