@@ -116,7 +116,9 @@ class ChainManager(ChainReader):
         """
         options = options or ChainOptions()
         async with AsyncExitStack() as stack:
-            blocks = await BlockStore.open(ports.storage, params, reindex=options.reindex)
+            blocks = await BlockStore.open(
+                ports.storage, params, reindex=options.reindex, max_file_bytes=options.max_file_bytes
+            )
             stack.push_async_callback(blocks.close)
             coins = None
             if not options.headers_only:

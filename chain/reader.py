@@ -34,6 +34,7 @@ class ChainOptions:
 
     headers_only: an SPV node, with no bodies and no coins; its active chain is that of the best header.
     prune_target: bytes of blocks to keep, 0 to prune by hand only, None to keep all.
+    max_file_bytes: of one block file; None for the usual.
     fast_scripts: False checks every script by the interpreter alone, one by one, and remembers none.
     """
 
@@ -46,6 +47,7 @@ class ChainOptions:
     reindex_chainstate: bool = False
     headers_only: bool = False
     prune_target: int | None = None
+    max_file_bytes: int | None = None
     script_cache_entries: int = 200_000
     fast_scripts: bool = True
 

@@ -20,6 +20,7 @@ from pybitcoind.chain.mempool.acceptance import Acceptance
 from pybitcoind.chain.mempool.pool import Mempool
 from pybitcoind.chain.owner import OwnerStopped
 from pybitcoind.chain.script.secp import keep_keys
+from pybitcoind.chain.storage.block_store import FAST_PRUNE_FILE_BYTES
 from pybitcoind.chain.verify_chain import VerifyResult
 
 from .checks import filter_index_wanted
@@ -86,6 +87,7 @@ class FullNode:
             reindex=config.flag("reindex"),
             reindex_chainstate=config.flag("reindex-chainstate"),
             prune_target=self._prune_target(),
+            max_file_bytes=FAST_PRUNE_FILE_BYTES if config.flag("fastprune") else None,
             fast_scripts=self.node.config.flag("fastscripts", True),
         )
 

@@ -38,6 +38,10 @@ FOLDER = "blocks"
 INDEX = f"{FOLDER}/index{SUFFIX}"
 MAX_FILE_BYTES = 128 << 20
 """Bytes of blocks in one file (Core MAX_BLOCKFILE_SIZE)."""
+FAST_PRUNE_FILE_BYTES = 64 << 10
+"""The same with -fastprune."""
+FRAMING = 8
+"""Bytes before each block in Core's files; counted, so that the same blocks share a file here."""
 OPEN_FILES = 4
 SYNC_BYTES = 32 << 20
 """Bytes waiting in memory from which `sync_due` asks for a sync."""
@@ -90,8 +94,11 @@ def _file_numbers(storage: Storage) -> list[int]:
 class BlockStore:
     """All blocks of one node. Opened with `BlockStore.open`; only the owner task writes."""
 
-    def __init__(self, storage: Storage, params: ChainParams, index: Database) -> None:
+    def __init__(
+        self, storage: Storage, params: ChainParams, index: Database, max_file_bytes: int | None = None
+    ) -> None:
         self._storage, self._index = storage, index
+        self._max_file_bytes = max_file_bytes or MAX_FILE_BYTES
         self._network = network_name(params)
         self._handles: OrderedDict[int, Database] = OrderedDict()
         self._users: dict[int, int] = {}
@@ -107,7 +114,14 @@ class BlockStore:
         self._dirty_files: set[int] = set()
 
     @classmethod
-    async def open(cls, storage: Storage, params: ChainParams, *, reindex: bool = False) -> BlockStore:
+    async def open(
+        cls,
+        storage: Storage,
+        params: ChainParams,
+        *,
+        reindex: bool = False,
+        max_file_bytes: int | None = None,
+    ) -> BlockStore:
         """reindex: begins with no header rows; `scan` then gives all blocks there are.
 
         StorageError for another network's directory, a damaged index, or block files without one.
@@ -117,7 +131,7 @@ class BlockStore:
         elif not storage.exists(INDEX) and _file_numbers(storage):
             raise StorageError(f"There are block files, but {INDEX} is missing.", repair_advice(INDEX))
         index = await open_database(storage, INDEX, INDEX_SCHEMA, network_name(params), full_sync=True)
-        store = cls(storage, params, index)
+        store = cls(storage, params, index, max_file_bytes)
         try:
             await store._load_files()
         except BaseException:
@@ -173,7 +187,7 @@ class BlockStore:
     def add_block(self, block_hash: bytes, height: int, raw: bytes) -> Position:
         """The position block will have; its bytes are in memory until the next sync, and readable at once."""
         info = self.files.get(self._file)
-        if info is not None and info.blocks and info.bytes + len(raw) > MAX_FILE_BYTES:
+        if info is not None and info.blocks and self._is_full(info, len(raw)):
             self._file, self._next_row, info = self._file + 1, 1, None
         if info is None:
             info = self.files[self._file] = FileInfo()
@@ -184,6 +198,10 @@ class BlockStore:
         self._bodies[position] = (block_hash, height, raw)
         self.pending_bytes += len(raw)
         return position
+
+    def _is_full(self, info: FileInfo, size: int) -> bool:
+        """Whether a block of size bytes begins a new file."""
+        return info.bytes + size + FRAMING * (info.blocks + 1) >= self._max_file_bytes
 
     def add_undo(self, position: Position, undo: BlockUndo) -> None:
         """The undo data of the block at position, like add_block. It may replace an older one."""

@@ -312,3 +312,20 @@ def test_blocks_of_peers(pair: Pair, chain: Chain) -> None:
     pair.same("getblockfrompeer", named={"blockhash": name(block), "peer_id": 5})
     pair.same("getblockfrompeer", named={"block_hash": name(block), "peer_id": 5})
     pair.check()
+
+
+def test_small_files_are_pruned_at_the_same_heights(bitcoind: Path, tmp_path: Path) -> None:
+    """-fastprune: the same blocks share a file."""
+    pair = Pair(bitcoind, tmp_path, "-prune=1", "-fastprune")
+    try:
+        pair.same("setmocktime", START)
+        pair.same("generatetodescriptor", 900, "raw(51)")
+        for height in (0, 100, 275, 276, 300, 500, 600, 611, 612, 900, 901, -1):
+            pair.same("pruneblockchain", height)
+            pair.same("getblockchaininfo")
+        for height in (2, 300, 899):
+            pair.same("getblock", pair.same("getblockhash", height))
+        pair.same("verifychain", 4, 0)
+        pair.check()
+    finally:
+        pair.close()

@@ -198,3 +198,11 @@ async def test_cancelled_sync_is_done(tmp_path: Path) -> None:
         await task
     assert store.pending_bytes == 0 and len(await store.load_headers()) == 10
     await store.close()
+
+
+async def test_a_limit_of_its_own(storage: Storage) -> None:
+    """-fastprune. Each block counts with the 8 bytes that stand before it in Core's files."""
+    size = len(body(0)[2])
+    store = await BlockStore.open(storage, PARAMS, max_file_bytes=3 * (size + 8) + 1)
+    assert [at.file for at in await store.put_blocks(body(n) for n in range(7))] == [0, 0, 0, 1, 1, 1, 2]
+    await store.close()
