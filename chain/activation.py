@@ -66,6 +66,8 @@ class Activation:
     ) -> None:
         self.ports, self.index, self.chainstate, self.events = ports, index, chainstate, events
         self.ibd, self.options = ibd, options
+        self.floor: HeaderNode | None = None
+        """The block of a snapshot that is not validated yet: nothing below it can be taken off."""
         self.mempool: MempoolHooks | None = None
         self.mend_mempool: MendMempool | None = None
         self.on_tip: Callable[[HeaderNode], None] = lambda tip: None
@@ -99,6 +101,9 @@ class Activation:
         await self.events.room()
         start = self.tip
         while (target := self.index.candidates.best()) is not None:
+            if self.floor is not None and not target.descends_from(self.floor):
+                self.index.candidates.set_aside(target)
+                continue
             if not await self._approach(target, start):
                 continue  # the candidate was no good; another may be
             if self._interrupted() or self._regained(start):
@@ -237,6 +242,16 @@ class Activation:
         progress = verification_progress(node, self.index.tree.best_header, now, self.index.params)
         log.info(update_tip(node, self.chainstate.coins, progress))
 
+    def scripts_matter(self, node: HeaderNode) -> bool:
+        """Whether the scripts of a block are run, or a block behind it vouches for them (-assumevalid)."""
+        options = self.options
+        return (
+            script_check_reason(
+                node, self.index.tree, options.assume_valid, options.minimum_chainwork, self.index.params
+            )
+            is not None
+        )
+
     def _scripts_matter(self, node: HeaderNode) -> bool:
         options = self.options
         reason = script_check_reason(
@@ -275,6 +290,8 @@ class Activation:
         """Marks node and all behind it failed, and takes them off the active chain."""
         start = self.tip
         tree = self.index.tree
+        if self.floor is not None and node.height <= self.floor.height and tree.in_chain(node):
+            raise ValueError(f"block {node.height} is not above the snapshot, which is not validated yet")
         count = 0
         while tree.in_chain(node):
             await self.events.room()

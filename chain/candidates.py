@@ -23,6 +23,7 @@ class Candidates:
         self._ends: dict[HeaderNode, None] = {}
         self._waiting: dict[HeaderNode, list[HeaderNode]] = {}
         self._next_sequence = 2
+        self._assumed: HeaderNode | None = None
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -81,6 +82,17 @@ class Candidates:
                 waiting.append(step)
             step = step.prev
 
+    def set_aside(self, node: HeaderNode) -> None:
+        """node is no candidate before the next rebuild."""
+        self._ends.pop(node, None)
+
+    def assume(self, node: HeaderNode, chain_tx_count: int) -> None:
+        """The coins at node were loaded: what builds on it can be connected without the blocks below."""
+        self._assumed = node
+        self._tree.assume(node, chain_tx_count)
+        for child in self._waiting.pop(node, ()):
+            self.received(child)
+
     def rebuild(self) -> None:
         """Looks through the whole tree: after flags or the tip were changed by hand."""
         self._ends.clear()
@@ -91,10 +103,13 @@ class Candidates:
             if end is not None:
                 self.add(end)
 
-    @staticmethod
-    def _last_connectable(leaf: HeaderNode) -> HeaderNode | None:
-        """The last block on the way to leaf up to which all bodies came; None if not even the first has."""
-        low, high = -1, leaf.height
+    def _last_connectable(self, leaf: HeaderNode) -> HeaderNode | None:
+        """The last block on the way to leaf up to which all bodies came; None if not even the first has.
+
+        Those below a block whose coins were loaded do not count.
+        """
+        loaded = self._assumed is not None and leaf.descends_from(self._assumed)
+        low, high = self._assumed.height if loaded and self._assumed else -1, leaf.height
         while low < high:
             middle = (low + high + 1) // 2
             if leaf.ancestor(middle).chain_tx_count:
@@ -103,13 +118,21 @@ class Candidates:
                 high = middle - 1
         return None if low < 0 else leaf.ancestor(low)
 
-    def load(self) -> None:
-        """After a restart: counts transactions, and takes the order of arrival up again."""
+    def load(self, assumed: tuple[HeaderNode, int] | None = None) -> None:
+        """After a restart: counts transactions, and takes the order of arrival up again.
+
+        assumed: see `assume`.
+        """
         tree = self._tree
+        if assumed is not None:
+            self._assumed = assumed[0]
+            tree.assume(*assumed)
         for height in tree.trunk.waiting(_HAVE_DATA):
             self._waits(tree.on_trunk(height))
         for node in tree.beside_trunk():
             before = 0 if node.prev is None else node.prev.chain_tx_count
+            if node is self._assumed:
+                continue
             if node.tx_count and (node.prev is None or before):
                 node.chain_tx_count = before + node.tx_count
             elif node.have_data:

@@ -59,6 +59,14 @@ class BlockDisconnected:
     block: Block
     undo: BlockUndo
     node: HeaderNode
+    role: ChainRole = ChainRole.ACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotValidated:
+    """All blocks up to base, the block of a loaded snapshot, are validated: the active chain has no gap."""
+
+    base: HeaderNode
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +120,7 @@ Event = (
     | TipChanged
     | BlockChecked
     | NewPowValidBlock
+    | SnapshotValidated
     | TxAdded
     | TxRemoved
 )

@@ -332,6 +332,15 @@ class HeaderTree:
             node = self._made[height] = HeaderNode.of_trunk(self, self.trunk, height)
         return node
 
+    def assume(self, node: HeaderNode, chain_tx_count: int) -> None:
+        """The coins at node were loaded: its chain_tx_count is known, and so are those of what follows."""
+        node.chain_tx_count = chain_tx_count
+        if node._tree is self:
+            self.trunk.assume(node.height, chain_tx_count)
+            for made in self._made.values():
+                if made.height > node.height and not made.chain_tx_count:
+                    made.chain_tx_count = self.trunk.chain_tx_count(made.height)
+
     def beside_trunk(self) -> Iterable[HeaderNode]:
         """All other nodes, parents first."""
         return self._nodes.values()

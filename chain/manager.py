@@ -15,6 +15,7 @@ from .block_import import load_external, reindex
 from .block_index import BlockIndex
 from .block_template import BlockTemplate, assemble
 from .chainstate import Chainstate
+from .chainstates import CoinStores, open_stores
 from .consensus.blocks import check_block, contextual_check_block
 from .consensus.deployments import script_flags_for
 from .consensus.errors import BlockFault, BlockInvalid, TxFault, TxInvalid
@@ -23,6 +24,7 @@ from .consensus.pow import block_work
 from .events import BlockChecked, EventBus, HeaderTip, NewPowValidBlock, TipChanged
 from .header_tree import HeaderNode
 from .intake import BlockAccept, Intake
+from .loaded_snapshot import LoadedSnapshot
 from .log_lines import block_checked, iso_time
 from .mempool.acceptance import Acceptance
 from .mempool.package_acceptance import check_dependent, submit_package
@@ -59,30 +61,36 @@ class ChainManager(ChainReader):
         options: ChainOptions,
         events: EventBus,
         blocks: BlockStore,
-        coins: CoinStore | None,
+        coins: CoinStores | None,
     ) -> None:
         super().__init__(ports, params, options, events, BlockIndex(params, blocks))
-        self.owner = Owner(self._step)
+        self.owner = Owner(self._step, self._background_step)
         self.prune_locks: dict[str, int] = {}
         """First heights that others still need, by name: blocks from a little below are not pruned."""
         self.last_assembled: tuple[int, int] | None = None
         """Weight, and number of transactions but the coinbase, of the last template that was made."""
         self._intake = Intake(ports, self.index, self.minimum_chainwork)
+        self.loading_snapshot = False
+        """loadtxoutset is reading one."""
+        self._stores = coins
         if coins is not None:
-            self._chainstate = Chainstate(
-                params,
-                ports.workers,
-                coins,
-                self.script_cache,
-                cache_bytes=options.db_cache,
-                fast_scripts=options.fast_scripts,
-            )
+            self._chainstate = self._make_chainstate(coins.loaded or coins.validated)
             self._activation = self._make_activation(self._chainstate)
         self._verdicts: dict[bytes, list[BlockAccept]] = {}
         self._notified_header: HeaderNode | None = None
         self._write_timer: Timer | None = None
         self._pruned_behind = -1
         self._next_flush = ports.clock.monotonic() + COINS_INTERVAL
+
+    def _make_chainstate(self, store: CoinStore) -> Chainstate:
+        return Chainstate(
+            self.params,
+            self.ports.workers,
+            store,
+            self.script_cache,
+            cache_bytes=self.options.db_cache,
+            fast_scripts=self.options.fast_scripts,
+        )
 
     def _make_activation(self, chainstate: Chainstate) -> Activation:
         assume = self.params.assume_valid if self.options.assume_valid is None else self.options.assume_valid
@@ -123,7 +131,7 @@ class ChainManager(ChainReader):
             coins = None
             if not options.headers_only:
                 wipe = options.reindex or options.reindex_chainstate
-                coins = await CoinStore.open(ports.storage, params, wipe=wipe)
+                coins = await open_stores(ports.storage, params, ports.log, wipe=wipe)
                 stack.push_async_callback(coins.close)
             manager = cls(ports, params, options, events or EventBus(), blocks, coins)
             await manager._load()
@@ -136,20 +144,15 @@ class ChainManager(ChainReader):
         if self._chainstate is None:
             tree.set_tip(tree.best_header)
         else:
-            best = await self._chainstate.store.best_block()
-            tip = None if best is None else tree.get(best)
-            if best is not None and tip is None:
-                raise StorageError(
-                    f"The coins are those of block {best[::-1].hex()}, which is not known.",
-                    "Restart with -reindex.",
-                )
-            tree.set_tip(tip)
-            self._chainstate.tip = tip
-            self._chainstate.flushed = best
-        self.index.candidates.load()
+            await self._load_tip(self._chainstate)
+            tree.set_tip(self._chainstate.tip)
+        self.index.candidates.load(await self._load_snapshot())
         self._notified_header = tree.best_header
         if tree.tip is None:
             await self._step()  # connects the genesis block
+        background = self.background
+        if background is not None and background.chainstate.tip is None:
+            await background.step()
         self.update_ibd()
         tip = self.tip
         self.ports.log.info(
@@ -158,6 +161,33 @@ class ChainManager(ChainReader):
         )
         if not self.options.reindex:
             self.owner.want_step()
+            self.owner.want_idle_step()
+
+    async def _load_tip(self, chainstate: Chainstate) -> None:
+        best = await chainstate.store.best_block()
+        tip = None if best is None else self.index.tree.get(best)
+        if best is not None and tip is None:
+            raise StorageError(
+                f"The coins are those of block {best[::-1].hex()}, which is not known.",
+                "Restart with -reindex.",
+            )
+        chainstate.tip, chainstate.flushed = tip, best
+
+    async def _load_snapshot(self) -> tuple[HeaderNode, int] | None:
+        """Takes up the chainstate behind a snapshot again, if there is one; for `Candidates.load`."""
+        stores = self._stores
+        if stores is None or stores.loaded is None or stores.known is None:
+            return None
+        known, tip = stores.known, self.index.tree.tip
+        background = self._make_chainstate(stores.validated)
+        await self._load_tip(background)
+        if tip is None or tip.height < known.height or tip.ancestor(known.height).hash != known.block_hash:
+            raise StorageError(
+                "The coins of the snapshot are not those of its chain.", "Restart with -reindex."
+            )
+        base = tip.ancestor(known.height)
+        self.loaded_snapshot = LoadedSnapshot(self, base, known, background)
+        return base, known.chain_tx_count
 
     async def run_owner(self) -> None:
         """The owner task: serves requests until `stop_owner`. Ends with an exception if the storage fails."""
@@ -186,6 +216,8 @@ class ChainManager(ChainReader):
         finally:
             if self._chainstate is not None:
                 await self._chainstate.close()
+            if self.loaded_snapshot is not None:
+                await self.loaded_snapshot.close()
 
     # Asking the owner
 
@@ -253,6 +285,8 @@ class ChainManager(ChainReader):
                     self.events.emit(NewPowValidBlock(block, node))
                 self.owner.want_step()
             self.index.add_block(block, node, position)
+            if self.background is not None:
+                self.owner.want_idle_step()
         self._header_tip_moved(node)
         return result
 
@@ -462,6 +496,14 @@ class ChainManager(ChainReader):
     async def _step(self) -> bool:
         return await self._activation.step() if self._activation else False
 
+    async def _background_step(self) -> bool:
+        """The chainstate behind a snapshot, while there is nothing better to do."""
+        if self.background is None or self.ibd.loading:
+            return False
+        more = await self.background.step()
+        await self._write_what_is_due()
+        return more and self.background is not None
+
     def _header_tip_moved(self, last: HeaderNode | None) -> None:
         best = self.best_header
         if best is not self._notified_header:
@@ -485,6 +527,8 @@ class ChainManager(ChainReader):
         self._tip_moved(best)
 
     def _tip_moved(self, tip: HeaderNode) -> None:
+        if self.loaded_snapshot is not None:
+            self.loaded_snapshot.rebalance()
         for wake in self._tip_waiters:
             wake()
 
@@ -512,7 +556,9 @@ class ChainManager(ChainReader):
             await self._delete_files(numbers)
 
     async def _write_what_is_due(self) -> None:
-        if self.chainstate.coins.full or self.ports.clock.monotonic() >= self._next_flush:
+        background = self.background
+        full = self.chainstate.coins.full or (background is not None and background.chainstate.coins.full)
+        if full or self.ports.clock.monotonic() >= self._next_flush:
             await self._flush()
         elif self.index.blocks.sync_due:
             await self._write()
@@ -527,6 +573,8 @@ class ChainManager(ChainReader):
         await self.index.write()
         if self._chainstate is not None:
             await self._chainstate.flush()
+        if self.background is not None:
+            await self.background.chainstate.flush()
         self._next_flush = self.ports.clock.monotonic() + COINS_INTERVAL
 
 

@@ -1,7 +1,8 @@
 """The owner: one task through whose hands all changes of chain and mempool go, one after the other.
 
 Requests wait in a queue. Between two of them the owner takes one step of the background work, connecting
-blocks, if there is any: a long catch-up delays a request by one step only.
+blocks, if there is any: a long catch-up delays a request by one step only. What nobody waits for, the blocks
+below a snapshot, gets its steps when there is none of that.
 """
 
 from __future__ import annotations
@@ -35,14 +36,21 @@ class _Request:
         self.fn, self.future, self.expected = fn, future, expected
 
 
+async def _nothing_to_do() -> bool:
+    return False
+
+
 class Owner:
-    """step: one piece of background work; True while there is more to do.
+    """step: one piece of background work; True while there is more to do. idle_step: what can wait for it.
 
     `run` is a task of the node's; `stop` ends it once the requests made before are served.
     """
 
-    def __init__(self, step: Callable[[], Awaitable[bool]]) -> None:
-        self._step = step
+    def __init__(
+        self, step: Callable[[], Awaitable[bool]], idle_step: Callable[[], Awaitable[bool]] = _nothing_to_do
+    ) -> None:
+        self._step, self._idle_step = step, idle_step
+        self._idle_step_wanted = False
         self._requests: deque[_Request] = deque()
         self._step_wanted = False
         self._step_waiters: list[asyncio.Future[None]] = []
@@ -88,6 +96,11 @@ class Owner:
         self._step_wanted = True
         self._wake.set()
 
+    def want_idle_step(self) -> None:
+        """There may be work to do that can wait."""
+        self._idle_step_wanted = True
+        self._wake.set()
+
     async def steps_done(self) -> None:
         """Waits until no background work is left, or the owner stops."""
         if self._ended:
@@ -114,6 +127,8 @@ class Owner:
                     self._step_wanted = await self._step()
                     if not self._step_wanted:
                         self._release_waiters()
+                elif self._idle_step_wanted and not self._stopping:
+                    self._idle_step_wanted = await self._idle_step()
                 elif not self._requests and not self._stopping:
                     self._wake.clear()
                     await self._wake.wait()

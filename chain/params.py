@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
+from typing import NamedTuple
 
 from .primitives.block import Block, BlockHeader
 from .primitives.hashes import hash_from_hex, hash_hex, sha256d
@@ -31,6 +32,19 @@ class Bip9Deployment:
     min_activation_height: int = 0
     threshold: int = 1815
     period: int = 2016
+
+
+class AssumeUtxo(NamedTuple):
+    """A UTXO set that may be loaded instead of being computed (assumeutxo).
+
+    hash_serialized: of all its coins (hash_serialized_3), internal order. chain_tx_count: transactions in the
+    chain up to the block.
+    """
+
+    height: int
+    hash_serialized: bytes
+    chain_tx_count: int
+    block_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +79,8 @@ class ChainParams:
     """Block hash to the names of the flags that hold in it instead of P2SH, WITNESS and TAPROOT."""
     minimum_chainwork: int = 0
     assume_valid: bytes = bytes(32)
+    assume_utxo: tuple[AssumeUtxo, ...] = ()
+    """The snapshots that loadtxoutset takes, lowest first."""
     signet_challenge: bytes = b""
     prune_after_height: int = 1000
     pubkey_prefix: bytes = b"\x6f"
@@ -83,6 +99,10 @@ class ChainParams:
     def difficulty_interval(self) -> int:
         """Blocks between retargets."""
         return self.pow_target_timespan // self.pow_target_spacing
+
+    def snapshot_at(self, block_hash: bytes) -> AssumeUtxo | None:
+        """What is known of the UTXO set at that block, if it may be loaded."""
+        return next((known for known in self.assume_utxo if known.block_hash == block_hash), None)
 
     @property
     def is_test_chain(self) -> bool:
@@ -137,6 +157,14 @@ def _testdummy(threshold: int, period: int = 2016, start: int = NEVER_ACTIVE) ->
     return MappingProxyType({"testdummy": Bip9Deployment(28, start, threshold=threshold, period=period)})
 
 
+def _snapshots(*rows: tuple[int, str, int, str]) -> tuple[AssumeUtxo, ...]:
+    """From height, hash_serialized_3, transactions up to there, and block hash."""
+    return tuple(
+        AssumeUtxo(height, hash_from_hex(digest), count, hash_from_hex(block_hash))
+        for height, digest, count, block_hash in rows
+    )
+
+
 @cache
 def main() -> ChainParams:
     return ChainParams(
@@ -176,6 +204,32 @@ def main() -> ChainParams:
         xpub_prefix=bytes.fromhex("0488b21e"),
         xprv_prefix=bytes.fromhex("0488ade4"),
         bech32_hrp="bc",
+        assume_utxo=_snapshots(
+            (
+                840_000,
+                "a2a5521b1b5ab65f67818e5e8eccabb7171a517f9e2382208f77687310768f96",
+                991_032_194,
+                "0000000000000000000320283a032748cef8227873ff4872689bf23f1cda83a5",
+            ),
+            (
+                880_000,
+                "dbd190983eaf433ef7c15f78a278ae42c00ef52e0fd2a54953782175fbadcea9",
+                1_145_604_538,
+                "000000000000000000010b17283c3c400507969a9c2afd1dcf2082ec5cca2880",
+            ),
+            (
+                910_000,
+                "4daf8a17b4902498c5787966a2b51c613acdab5df5db73f196fa59a4da2f1568",
+                1_226_586_151,
+                "0000000000000000000108970acb9522ffd516eae17acddcb1bd16469194a821",
+            ),
+            (
+                935_000,
+                "e4b90ef9eae834f56c4b64d2d50143cee10ad87994c614d7d04125e2a6025050",
+                1_305_397_408,
+                "0000000000000000000147034958af1652b2b91bba607beacc5e72a56f0fb5ee",
+            ),
+        ),
         dns_seeds=(
             "seed.bitcoin.sipa.be.",
             "dnsseed.bluematt.me.",
@@ -208,6 +262,20 @@ def testnet4() -> ChainParams:
         deployments=_testdummy(1512),
         minimum_chainwork=0x9A0FE15D0177D086304,
         assume_valid=hash_from_hex("0000000002368b1e4ee27e2e85676ae6f9f9e69579b29093e9a82c170bf7cf8a"),
+        assume_utxo=_snapshots(
+            (
+                90_000,
+                "784fb5e98241de66fdd429f4392155c9e7db5c017148e66e8fdbc95746f8b9b5",
+                11_347_043,
+                "0000000002ebe8bcda020e0dd6ccfbdfac531d2f6a81457191b99fc2df2dbe3b",
+            ),
+            (
+                120_000,
+                "10b05d05ad468d0971162e1b222a4aa66caca89da2bb2a93f8f37fb29c4794b0",
+                14_141_057,
+                "000000000bd2317e51b3c5794981c35ba894ce27d3e772d5c39ecd9cbce01dc8",
+            ),
+        ),
         dns_seeds=("seed.testnet4.bitcoin.sprovoost.nl.", "seed.testnet4.wiz.biz."),
     )
 
@@ -241,6 +309,20 @@ def signet(challenge: bytes | None = None) -> ChainParams:
         assume_valid=hash_from_hex("00000008414aab61092ef93f1aacc54cf9e9f16af29ddad493b908a01ff5c329")
         if public
         else bytes(32),
+        assume_utxo=_snapshots(
+            (
+                160_000,
+                "fe0a44309b74d6b5883d246cb419c6221bcccf0b308c9b59b7d70783dbdf928a",
+                2_289_496,
+                "0000003ca3c99aff040f2563c2ad8f8ec88bd0fd6b8f0895cfaf1ef90353a62c",
+            ),
+            (
+                290_000,
+                "97267e000b4b876800167e71b9123f1529d13b14308abec2888bbd2160d14545",
+                28_547_497,
+                "0000000577f2741bb30cd9d39d6d71b023afbeb9764f6260786a97969d5c9ac0",
+            ),
+        ),
         dns_seeds=("seed.signet.bitcoin.sprovoost.nl.", "seed.signet.achownodes.xyz.") if public else (),
     )
 
@@ -266,6 +348,26 @@ def regtest() -> ChainParams:
         segwit_height=0,
         deployments=_testdummy(108, 144, start=0),
         bech32_hrp="bcrt",
+        assume_utxo=_snapshots(
+            (
+                110,
+                "b952555c8ab81fec46f3d4253b7af256d766ceb39fb7752b9d18cdf4a0141327",
+                111,
+                "6affe030b7965ab538f820a56ef56c8149b7dc1d1c144af57113be080db7c397",
+            ),
+            (
+                200,
+                "17dcc016d188d16068907cdeb38b75691a118d43053b8cd6a25969419381d13a",
+                201,
+                "385901ccbd69dff6bbd00065d01fb8a9e464dede7cfe0372443884f9b1dcf6b9",
+            ),
+            (
+                299,
+                "d2b051ff5e8eef46520350776f4100dd710a63447a8e01d917e92e79751a63e2",
+                334,
+                "7cc695046fec709f8c9394b6f928f81e81fd3ac20977bb68760fa1faa7916ea2",
+            ),
+        ),
         dns_seeds=("dummySeed.invalid.",),
         mockable=True,
     )

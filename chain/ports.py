@@ -138,8 +138,17 @@ class Storage(Protocol):
 
     def exists(self, name: str) -> bool: ...
 
-    def delete(self, name: str) -> None:
-        """Removes a closed database with its journals; nothing if there is none."""
+    def delete(self, name: str, *, folder: bool = False) -> None:
+        """Removes a closed database with its journals; nothing if there is none.
+
+        folder: the folder it was in too, if nothing else is there.
+        """
+
+    def move(self, name: str, new_name: str) -> None:
+        """Renames a closed database, in the place of the other if there is one, in one durable step.
+
+        The folder it was in goes if nothing else is there.
+        """
 
     def names(self, folder: str) -> list[str]:
         """Sorted names of the databases in folder ("blocks" gives ["blk00000.sqlite", "index.sqlite"])."""

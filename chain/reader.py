@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from .activation import Activation
+from .background import BackgroundSync
 from .block_index import BlockIndex
 from .chainstate import Chainstate
 from .consensus.deployments import StateCache
 from .events import EventBus
 from .header_tree import HeaderNode, HeaderTree
 from .ibd import DEFAULT_MAX_TIP_AGE, Activity, IbdLatch
+from .loaded_snapshot import LoadedSnapshot
 from .log_lines import verification_progress
 from .mempool.acceptance import Acceptance
 from .mempool.pool import Mempool
@@ -74,6 +76,8 @@ class ChainReader:
         self._chainstate: Chainstate | None = None
         self._activation: Activation | None = None
         self._acceptance: Acceptance | None = None
+        self.loaded_snapshot: LoadedSnapshot | None = None
+        """What the active chain is based on, if coins were loaded; until the start after the validation."""
         self._tip_waiters: list[Callable[[], None]] = []
 
     @property
@@ -105,6 +109,16 @@ class ChainReader:
     def chainstate(self) -> Chainstate:
         assert self._chainstate is not None, "an SPV node has no coins"
         return self._chainstate
+
+    @property
+    def background(self) -> BackgroundSync | None:
+        """What validates the blocks below a loaded snapshot; None without one and when that is done."""
+        return None if self.loaded_snapshot is None else self.loaded_snapshot.background
+
+    @property
+    def validated_tip(self) -> HeaderNode:
+        """The last block of which it is known that all blocks up to it are valid: what indexes follow."""
+        return self.tip if self.background is None else self.background.tip
 
     @property
     def activation(self) -> Activation:

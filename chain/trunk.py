@@ -33,7 +33,8 @@ class Trunk:
         self.connectable = counts.index(0) if 0 in counts else len(counts)
         """So many from the genesis block on have had their bodies: they can be connected."""
         self._tx_totals = array("Q", accumulate(counts[: self.connectable]))
-        self._active = 0
+        self._active = self._assumed = 0
+        self._assumed_totals = array("Q")
         self._work_starts: list[int] = []
         self._works: list[tuple[int, int]] = []
         height = total = 0
@@ -64,7 +65,17 @@ class Trunk:
         return max(latest, self._time_max[part - 1]) if part else latest
 
     def chain_tx_count(self, height: int) -> int:
-        return self._tx_totals[height] if height < self.connectable else 0
+        if height < self.connectable:
+            return self._tx_totals[height]
+        above = height - self._assumed
+        return self._assumed_totals[above] if 0 <= above < len(self._assumed_totals) else 0
+
+    def assume(self, height: int, chain_tx_count: int) -> None:
+        """The coins at height were loaded: up to it there are so many transactions."""
+        counts = self._columns.tx_counts()[height + 1 :]
+        end = counts.index(0) if 0 in counts else len(counts)
+        self._assumed = height
+        self._assumed_totals = array("Q", accumulate((chain_tx_count, *counts[:end])))
 
     def activate(self, count: int) -> None:
         """The lowest count headers are on the active chain: they come first whenever they came."""
@@ -79,7 +90,11 @@ class Trunk:
     def waiting(self, have_data: int) -> Iterator[int]:
         """Heights whose body is there (by that bit of their status) and waits for one before it."""
         statuses = self._columns.statuses()[self.connectable :]
-        return (height for height, status in enumerate(statuses, self.connectable) if status & have_data)
+        return (
+            height
+            for height, status in enumerate(statuses, self.connectable)
+            if status & have_data and not self.chain_tx_count(height)
+        )
 
     def in_files(self, numbers: Container[int]) -> Iterator[int]:
         """Heights whose bodies are in the block files of those numbers."""

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 from .muhash import MuHash3072
 from .ports import Workers
@@ -95,6 +96,24 @@ class UtxoSetHasher:
         return None if self._muhash is None else self._muhash.finalize()
 
 
+class CoinPages(Protocol):
+    """Coins in the order of their keys, some at a time."""
+
+    def scan(self) -> AsyncIterator[list[CoinRow]]: ...
+
+
+async def add_up(
+    coins: CoinPages, hash_type: UtxoHashType, workers: Workers, progress: Progress | None = None
+) -> UtxoSetHasher:
+    """A hasher that was given all coins. progress is called after each page; what it raises ends it."""
+    hasher = UtxoSetHasher(hash_type)
+    async for rows in coins.scan():
+        await workers.run(hasher.add, rows)
+        if progress is not None:
+            progress(int.from_bytes(rows[-1][0][:4], "big") / 2**32)  # txids are spread evenly
+    return hasher
+
+
 async def utxo_set_stats(
     store: CoinStore, hash_type: UtxoHashType, workers: Workers, progress: Progress | None = None
 ) -> UtxoSetStats:
@@ -103,13 +122,9 @@ async def utxo_set_stats(
     Reads a snapshot page by page, so the node goes on meanwhile. It ends early when its task is cancelled or
     progress raises; progress is called after each page.
     """
-    hasher = UtxoSetHasher(hash_type)
     async with store.snapshot() as view:
         best_block = await view.best_block()
-        async for rows in view.scan():
-            await workers.run(hasher.add, rows)
-            if progress is not None:
-                progress(int.from_bytes(rows[-1][0][:4], "big") / 2**32)  # txids are spread evenly
+        hasher = await add_up(view, hash_type, workers, progress)
         digest = await workers.run(hasher.digest)
     return UtxoSetStats(
         best_block,

@@ -52,8 +52,7 @@ async def verify_chain(
     level: 0 the block can be read, 1 and follows the rules, 2 its undo data too, 3 it can be disconnected,
     4 and connected again.
     """
-    tree, log = index.tree, ports.log
-    tip = tree.tip
+    log, tip = ports.log, chainstate.tip
     if tip is None or tip.prev is None:
         return VerifyResult.SUCCESS
     if depth <= 0 or depth > tip.height:
@@ -106,7 +105,7 @@ async def verify_chain(
     count = tip.height - node.height
     if level >= 4:
         while overlay.tip is not tip and overlay.tip is not None:
-            node = tree.chain[overlay.tip.height + 1]
+            node = tip.ancestor(overlay.tip.height + 1)
             report.at(depth + node.height - (tip.height - count))
             try:
                 block = await index.read_block(node)

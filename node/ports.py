@@ -160,8 +160,11 @@ class PlacedStorage:
     def exists(self, name: str) -> bool:
         return self._place(name).exists(name)
 
-    def delete(self, name: str) -> None:
-        self._place(name).delete(name)
+    def delete(self, name: str, *, folder: bool = False) -> None:
+        self._place(name).delete(name, folder=folder)
+
+    def move(self, name: str, new_name: str) -> None:
+        self._place(name).move(name, new_name)
 
     def names(self, folder: str) -> list[str]:
         return self._place(folder).names(folder)

@@ -110,6 +110,11 @@ class BlockDownload:
     def room(self, peer: int) -> int:
         return max(0, MAX_BLOCKS_IN_TRANSIT_PER_PEER - len(self.peers[peer].in_flight))
 
+    def is_elsewhere(self, peer: int, node: HeaderNode, tip: HeaderNode) -> bool:
+        """The peer's chain is as good as ours and does not go through node."""
+        best = self.peers[peer].best_known
+        return best is not None and best.chainwork >= tip.chainwork and not best.descends_from(node)
+
     def next_blocks(
         self, peer: int, tip: HeaderNode, minimum_chainwork: int
     ) -> tuple[list[HeaderNode], int | None]:
@@ -126,14 +131,37 @@ class BlockDownload:
             state.last_common = common = fork
         if common is best:
             return [], None
-        return self._walk(peer, state, common, best, wanted)
+        return self._walk(peer, state, common, best, wanted, common.height + BLOCK_DOWNLOAD_WINDOW)
+
+    def historical_blocks(
+        self, peer: int, tip: HeaderNode, target: HeaderNode, wanted: int
+    ) -> list[HeaderNode]:
+        """Blocks below a snapshot, whose block is target, to ask the peer for, lowest first, at most wanted.
+
+        tip: of the chainstate that connects them. Nobody is blamed for holding these up.
+        """
+        state = self.peers[peer]
+        best = state.best_known
+        if wanted <= 0 or best is None or not best.descends_from(target):
+            return []
+        start = fork_point(tip, target)
+        window_end = min(start.height + BLOCK_DOWNLOAD_WINDOW, target.height)
+        return self._walk(peer, state, start, best, wanted, window_end, historical=True)[0]
 
     def _walk(
-        self, peer: int, state: PeerBlocks, common: HeaderNode, best: HeaderNode, wanted: int
+        self,
+        peer: int,
+        state: PeerBlocks,
+        common: HeaderNode,
+        best: HeaderNode,
+        wanted: int,
+        window_end: int,
+        *,
+        historical: bool = False,
     ) -> tuple[list[HeaderNode], int | None]:
+        """historical: the active chain, which is based on a snapshot, lacks bodies too."""
         tree, waiting_for = self._tree, None
         found: list[HeaderNode] = []
-        window_end = common.height + BLOCK_DOWNLOAD_WINDOW
         limit = min(best.height, window_end + 1)  # one more, to see whether the window is what stops us
         walk = common
         while walk.height < limit:
@@ -145,8 +173,8 @@ class BlockDownload:
                     return found, None  # the peer is on a chain that we know to be invalid
                 if not state.witness and node.height >= self._segwit_height:
                     return found, None
-                if status & _HAVE_DATA or tree.in_chain(node):
-                    if node.chain_tx_count:
+                if status & _HAVE_DATA or (not historical and tree.in_chain(node)):
+                    if not historical and node.chain_tx_count:
                         state.last_common = node
                     continue
                 if node.hash in self._processing:

@@ -107,6 +107,12 @@ class Context:
         return -log1p(-self.ports.random.uniform()) * mean
 
     @property
+    def services(self) -> int:
+        """What we offer; without the old blocks as long as those below a loaded snapshot are missing."""
+        services = self.options.services
+        return services if self.chain.background is None else services & ~ServiceFlags.NETWORK
+
+    @property
     def headers(self) -> HeaderTree:
         return self.chain.headers
 

@@ -79,7 +79,7 @@ class Peer:
         self.disconnecting = False
         self.last_block_time = 0
         self.last_tx_time = 0
-        self.our_services = context.options.services
+        self.our_services = context.services
         if permissions & Permission.BLOOMFILTER:
             self.our_services |= ServiceFlags.BLOOM
         self.misbehaved = False

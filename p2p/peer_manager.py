@@ -259,7 +259,7 @@ class PeerManager:
                 self.sync.block_connected()
             case BlockChecked():
                 self.sync.block_checked(event.block_hash, event.error)
-            case BlockDisconnected():
+            case BlockDisconnected(role=ChainRole.ACTIVE):
                 self.relay.block_disconnected()
             case TipChanged(ibd=False):
                 self.relay.tip_changed()
@@ -351,7 +351,7 @@ class PeerManager:
         prefer_evict: bool = False,
     ) -> Peer:
         peer_id, self._next_id = self._next_id, self._next_id + 1
-        our_services = self.options.services
+        our_services = self.context.services
         if permissions & Permission.BLOOMFILTER:
             our_services |= ServiceFlags.BLOOM
         relay = kind not in (ConnectionType.BLOCK_RELAY, ConnectionType.FEELER) and (

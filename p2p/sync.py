@@ -596,12 +596,29 @@ class BlockSync:
             return
         if len(peer.blocks.in_flight) >= MAX_BLOCKS_IN_TRANSIT_PER_PEER:
             return
-        nodes, staller = self.download.next_blocks(
-            peer.id, self.context.tip, self.context.chain.minimum_chainwork
-        )
+        nodes, staller = self._next_blocks(peer)
         self.ask_blocks(peer, nodes)
         if staller is not None and not peer.blocks.in_flight and self.download.stalls(staller, now):
             self.context.log.debug("net", f"Stall started peer={staller}")
+
+    def _next_blocks(self, peer: Peer) -> tuple[list[HeaderNode], int | None]:
+        """Towards the tip first; then, with a loaded snapshot, those below it."""
+        chain, download = self.context.chain, self.download
+        background, nodes, staller = chain.background, list[HeaderNode](), None
+        download.resolve(peer.id)
+        if background is not None and download.is_elsewhere(peer.id, background.target, self.context.tip):
+            # We could not go over to its chain: below the snapshot nothing can be disconnected yet.
+            self.context.log.debug(
+                "net",
+                f"Not downloading blocks from peer={peer.id}, which doesn't have the snapshot block in its "
+                "best chain.",
+            )
+        else:
+            nodes, staller = download.next_blocks(peer.id, self.context.tip, chain.minimum_chainwork)
+        if background is not None and not peer.limited:
+            room = download.room(peer.id) - len(nodes)
+            nodes += download.historical_blocks(peer.id, background.tip, background.target, room)
+        return nodes, staller
 
     def block_connected(self) -> None:
         self.last_tip_update = self.context.now()

@@ -11,7 +11,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Generic, Protocol, TypeVar
 
-from ..events import BlockConnected, BlockDisconnected, Event, EventBus, Subscription
+from ..events import (
+    BlockConnected,
+    BlockDisconnected,
+    ChainRole,
+    Event,
+    EventBus,
+    SnapshotValidated,
+    Subscription,
+)
 from ..header_tree import HeaderNode, HeaderTree, fork_point
 from ..params import ChainParams
 from ..ports import Ports
@@ -36,6 +44,10 @@ class IndexedChain(Protocol):
     @property
     def headers(self) -> HeaderTree:
         """All headers and the active chain."""
+
+    @property
+    def validated_tip(self) -> HeaderNode:
+        """The last block up to which all blocks are validated: the tip, but behind it with a snapshot."""
 
     async def read_block(self, node: HeaderNode) -> Block: ...
 
@@ -62,6 +74,7 @@ class Index(ABC, Generic[T]):
         self._chain, self._events, self._ports, self._params = chain, events, ports, params
         self._subscription: Subscription | None = None
         self._db: Database | None = None
+        self._group: asyncio.TaskGroup | None = None
         self._lock = asyncio.Lock()
         self._catching_up = True
         self._stopping = False
@@ -103,7 +116,7 @@ class Index(ABC, Generic[T]):
         stored = await self._db.read(lambda conn: get_meta(conn, "best_block"))
         if stored is not None:
             self.best = self._find(stored)
-        self.synced = self.best is self._chain.headers.tip
+        self.synced = self.best is self._chain.validated_tip
         self._subscription = self._events.subscribe(self.NAME, self._handle)
 
     def _find(self, stored: object) -> HeaderNode | None:
@@ -121,12 +134,12 @@ class Index(ABC, Generic[T]):
     async def run(self) -> None:
         """Catches up, and handles events until the bus is finished. The first error ends it."""
         assert self._subscription is not None, "the index is not open"
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._subscription.run())
+        async with asyncio.TaskGroup() as self._group:
+            self._group.create_task(self._subscription.run())
             await self.catch_up()
 
     async def catch_up(self) -> None:
-        """Indexes the active chain up to its tip, or until `stop`, or as far as there are bodies."""
+        """Indexes the validated chain up to its tip, or until `stop`, or as far as there are bodies."""
         while not self._stopping:
             async with self._lock:
                 more = await self._follow_some()
@@ -151,12 +164,24 @@ class Index(ABC, Generic[T]):
 
         Core refuses to start then: "... best block of the index goes beyond pruned data. ...".
         """
-        headers = self._chain.headers
-        start = None if self.best is None else headers.fork_with_chain(self.best)
-        behind = headers.chain[0 if start is None else start.height + 1 :]
+        tip = self._chain.validated_tip
+        start = None if self.best is None else fork_point(self.best, tip)
+        behind = self._path(0 if start is None else start.height + 1, tip.height + 1)
         return next((node for node in behind if not self._readable(node)), None)
 
     # Following the chain
+
+    def _validated(self, node: HeaderNode) -> bool:
+        """node is on the chain that is followed."""
+        return self._chain.validated_tip.descends_from(node)
+
+    def _path(self, start: int, end: int) -> Sequence[HeaderNode]:
+        """The blocks of the chain that is followed, by height, end left out."""
+        headers, tip = self._chain.headers, self._chain.validated_tip
+        end = min(end, tip.height + 1)
+        if headers.in_chain(tip):
+            return headers.chain[start:end]
+        return [tip.ancestor(height) for height in range(start, end)]
 
     def _readable(self, node: HeaderNode) -> bool:
         return node.have_data and (node.have_undo or not self.NEEDS_UNDO or node.height == 0)
@@ -169,28 +194,32 @@ class Index(ABC, Generic[T]):
             async with self._lock:
                 if event.node is self.best:
                     await self._rewind(event.node.prev)
+        elif isinstance(event, SnapshotValidated) and self._group is not None:
+            # Not here: it may take long, and whoever is behind with events holds up the owner.
+            self._catching_up = True
+            self._group.create_task(self.catch_up())
 
     async def _connected(self, event: BlockConnected) -> None:
         node = event.node
+        behind = self._chain.validated_tip is not self._chain.headers.tip
+        if event.role is ChainRole.ACTIVE and behind and not self._validated(node):
+            return  # above a snapshot that is not validated yet
         if node.prev is self.best:
             undo = event.undo if self.NEEDS_UNDO else BlockUndo()
             await self._append([(node, event.block, undo)])
-        elif not self._catching_up and self._chain.headers.in_chain(node):
+        elif not self._catching_up and self._validated(node):
             # An event older than what was caught up with, or newer than a gap; the active chain knows.
             while await self._follow_some():
                 pass
 
     async def _follow_some(self) -> bool:
         """One batch towards the tip; False at the tip, or where a body is missing."""
-        headers = self._chain.headers
-        tip = headers.tip
-        if tip is None:
-            return False
-        if self.best is not None and not headers.in_chain(self.best):
+        tip = self._chain.validated_tip
+        if self.best is not None and not self._validated(self.best):
             await self._rewind(fork_point(self.best, tip))
             return True
         start = self.best_height + 1 if self.best is not None else 0
-        wanted = headers.chain[start : start + BATCH_BLOCKS]
+        wanted = self._path(start, start + BATCH_BLOCKS)
         batch: list[tuple[HeaderNode, Block, BlockUndo]] = []
         size = 0
         for node in wanted:
@@ -203,8 +232,8 @@ class Index(ABC, Generic[T]):
         if batch:
             await self._append(batch)
             self._report()
-        self.synced = self.synced or self.best is headers.tip
-        return bool(batch) and self.best is not headers.tip
+        self.synced = self.synced or self.best is self._chain.validated_tip
+        return bool(batch) and self.best is not self._chain.validated_tip
 
     async def _append(self, batch: Sequence[tuple[HeaderNode, Block, BlockUndo]]) -> None:
         def prepare_all() -> list[tuple[HeaderNode, T]]:
@@ -220,7 +249,7 @@ class Index(ABC, Generic[T]):
 
         await self.db.write(write)
         self.best = last
-        self.synced = self.synced or last is self._chain.headers.tip
+        self.synced = self.synced or last is self._chain.validated_tip
 
     async def _rewind(self, node: HeaderNode | None) -> None:
         locator = b"" if node is None else b"".join(self._chain.headers.locator(node))

@@ -1,4 +1,4 @@
-"""The UTXO set on disk: chainstate/chainstate.sqlite.
+"""The UTXO set on disk: chainstate/chainstate.sqlite, and one from a snapshot until it is validated.
 
 Coins and the hash of the block they stand for change in one transaction. The order of the keys is that of
 hash_serialized_3: txid in internal order, then output number.
@@ -101,6 +101,23 @@ class CoinStore(CoinView):
         changes must not change until the flush returns.
         """
         await self.db.write(lambda conn: _flush(conn, changes, best_block))
+
+    async def add_rows(self, rows: Sequence[CoinRow]) -> None:
+        """Stores rows of a snapshot file, which stand for no block before all are there."""
+        await self.db.write(lambda conn: put_rows(conn, "coins", rows))
+
+    async def mark(self, marks: Mapping[str, bytes | str]) -> None:
+        """Sets values that go with the coins, all in one transaction; see `marks`."""
+
+        def write(conn: Connection) -> None:
+            for key, value in marks.items():
+                put_meta(conn, key, value)
+
+        await self.db.write(write)
+
+    async def marks(self, *keys: str) -> list[str | bytes | int | None]:
+        """The values of keys, None for those that were never set."""
+        return await self.db.read(lambda conn: [get_meta(conn, key) for key in keys])
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[CoinView]:

@@ -8,6 +8,7 @@ per coin or header.
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -271,6 +272,15 @@ class MemoryDatabase(Database):
         yield view
 
 
+def _sync_folder(folder: Path) -> None:
+    """Names that were changed in folder stay changed after a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 class FileStorage:
     """ports.Storage: databases as files below root, which is the network's data directory."""
 
@@ -283,7 +293,7 @@ class FileStorage:
     def exists(self, name: str) -> bool:
         return (self.root / name).is_file()
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, *, folder: bool = False) -> None:
         try:
             for tail in ("", "-wal", "-shm", "-journal"):
                 (self.root / (name + tail)).unlink(missing_ok=True)
@@ -291,6 +301,27 @@ class FileStorage:
             raise StorageError(
                 f"Cannot delete {name} ({error.strerror}).", "Check its permissions."
             ) from error
+        if folder:
+            self._remove_if_empty((self.root / name).parent)
+
+    def _remove_if_empty(self, folder: Path) -> None:
+        with suppress(OSError):
+            if folder != self.root:
+                folder.rmdir()
+
+    def move(self, name: str, new_name: str) -> None:
+        old, new = self.root / name, self.root / new_name
+        try:
+            new.parent.mkdir(parents=True, exist_ok=True)
+            self.delete(new_name)  # with its journals, which would be taken for those of the new one
+            old.replace(new)
+            for folder in (new.parent, old.parent):
+                _sync_folder(folder)
+        except OSError as error:
+            raise StorageError(
+                f"Rename of '{name}' -> '{new_name}' failed ({error.strerror}).", "Check the permissions."
+            ) from error
+        self._remove_if_empty(old.parent)
 
     def names(self, folder: str) -> list[str]:
         return sorted(path.name for path in (self.root / folder).glob("*" + SUFFIX))
@@ -318,8 +349,11 @@ class MemoryStorage:
     def exists(self, name: str) -> bool:
         return name in self._connections
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, *, folder: bool = False) -> None:
         self._connections.pop(name, None)
+
+    def move(self, name: str, new_name: str) -> None:
+        self._connections[new_name] = self._connections.pop(name)
 
     def names(self, folder: str) -> list[str]:
         start = folder.rstrip("/") + "/"

@@ -396,6 +396,16 @@ async def getblockchaininfo(ctx: RpcContext) -> Json:
         "size_on_disk": chain.index.blocks.disk_size(),
         "pruned": chain.pruning,
     }
+    background = chain.background
+    if background is not None:
+        out["backgroundvalidation"] = {
+            "snapshotheight": background.target.height,
+            "blocks": background.tip.height,
+            "bestblockhash": hash_hex(background.tip.hash),
+            "mediantime": background.tip.mtp(),
+            "chainwork": f"{background.tip.chainwork:064x}",
+            "verificationprogress": Real(background.progress),
+        }
     if chain.pruning:
         target = chain.options.prune_target or 0
         out["pruneheight"] = chain.first_stored_block().height
@@ -496,7 +506,10 @@ async def _activate(ctx: RpcContext) -> None:
 )
 async def invalidateblock(ctx: RpcContext, blockhash: bytes) -> Json:
     find_block(ctx, blockhash)
-    await ctx.chain.invalidate_block(blockhash)
+    try:
+        await ctx.chain.invalidate_block(blockhash)
+    except ValueError as error:
+        raise misc_error(str(error)) from None
     await _activate(ctx)
     return None
 

@@ -20,7 +20,6 @@ from .blockchain import find_block
 from .context import RpcContext
 from .errors import invalid_parameter
 from .registry import Arg, Result, ResultType, cli, curl, method
-from .render import bits_hex, difficulty, target_hex
 
 R = ResultType
 NEVER_BURIED = 2**31 - 1
@@ -281,69 +280,3 @@ async def getchaintxstats(ctx: RpcContext, nblocks: Json, blockhash: bytes | Non
             if interval > 0:
                 out["txrate"] = Real(count / interval)
     return out
-
-
-@method(
-    "blockchain",
-    "Return information about chainstates.\n",
-    result=Result(
-        R.OBJ,
-        inner=(
-            Result(R.NUM, "headers", "the number of headers seen so far"),
-            Result(
-                R.ARR,
-                "chainstates",
-                "list of the chainstates ordered by work, with the most-work (active) chainstate last",
-                (
-                    Result(
-                        R.OBJ,
-                        inner=(
-                            Result(R.NUM, "blocks", "number of blocks in this chainstate"),
-                            Result(R.STR_HEX, "bestblockhash", "blockhash of the tip"),
-                            Result(
-                                R.STR_HEX,
-                                "bits",
-                                "nBits: compact representation of the block difficulty target",
-                            ),
-                            Result(R.STR_HEX, "target", "The difficulty target"),
-                            Result(R.NUM, "difficulty", "difficulty of the tip"),
-                            Result(R.NUM, "verificationprogress", "progress towards the network tip"),
-                            Result(
-                                R.STR_HEX,
-                                "snapshot_blockhash",
-                                "the base block of the snapshot this chainstate is based on, if any",
-                                optional=True,
-                            ),
-                            Result(R.NUM, "coins_db_cache_bytes", "size of the coinsdb cache"),
-                            Result(R.NUM, "coins_tip_cache_bytes", "size of the coinstip cache"),
-                            Result(
-                                R.BOOL,
-                                "validated",
-                                "whether the chainstate is fully validated. True if all blocks in the "
-                                "chainstate were validated, false if the chain is based on a snapshot and "
-                                "the snapshot has not yet been validated.",
-                            ),
-                        ),
-                    ),
-                ),
-            ),
-        ),
-    ),
-    examples=cli("getchainstates") + curl("getchainstates"),
-    needs_chain=True,
-)
-async def getchainstates(ctx: RpcContext) -> Json:
-    """There is one; SQLite's own cache is no part of the budget."""
-    chain, tip = ctx.chain, ctx.chain.tip
-    state = {
-        "blocks": tip.height,
-        "bestblockhash": hash_hex(tip.hash),
-        "bits": bits_hex(tip.bits),
-        "target": target_hex(tip.bits),
-        "difficulty": difficulty(tip.bits),
-        "verificationprogress": Real(chain.progress()),
-        "coins_db_cache_bytes": 0,
-        "coins_tip_cache_bytes": chain.options.db_cache,
-        "validated": True,
-    }
-    return {"headers": chain.best_header.height, "chainstates": [state]}

@@ -24,6 +24,7 @@ NAMES = (
     "addresses",
     "chain_facts",
     "block_stats",
+    "snapshots",
 )
 WALLET_NAMES = (
     "wallet",

@@ -601,14 +601,14 @@ async def getnettotals(ctx: RpcContext) -> Json:
 )
 async def getnetworkinfo(ctx: RpcContext) -> Json:
     peers, mempool = ctx.peers, ctx.node.mempool
-    options = peers.options
+    options, services = peers.options, peers.context.services
     inbound, outbound = peers.counts()
     out: dict[str, Json] = {
         "version": CORE_VERSION,
         "subversion": options.user_agent.decode(),
         "protocolversion": PROTOCOL_VERSION,
-        "localservices": f"{options.services:016x}",
-        "localservicesnames": service_names(options.services),
+        "localservices": f"{services:016x}",
+        "localservicesnames": service_names(services),
         "localrelay": not options.blocks_only,
         "timeoffset": _median_offset(peers),
         "networkactive": peers.network_active,

@@ -83,6 +83,10 @@ class Chain:
         assert self.headers.tip is not None
         return self.headers.tip
 
+    @property
+    def validated_tip(self) -> HeaderNode:
+        return self.tip
+
     def connect(self, node: HeaderNode) -> None:
         """Makes node the tip, with the events of every step."""
         fork = self.headers.fork_with_chain(node)
