@@ -99,7 +99,8 @@ class LoadedSnapshot:
             "snapshot to be loaded. As a result of this, the node will shut down and stop using any state "
             f"that was built on the snapshot, resetting the chain height from {chain.tip.height} to "
             f"{height}. On the next restart, the node will resume syncing from {height} without using any "
-            "snapshot data. Please report this incident to the authors of pybitcoind, including how you obtained the snapshot. The "
+            "snapshot data. Please report this incident to the authors of pybitcoind, including how you "
+            "obtained the snapshot. The "
             "invalid snapshot chainstate will be left on disk in case it is helpful in diagnosing the issue "
             "that caused this error."
         )

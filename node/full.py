@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from pybitcoind.chain.consensus.limits import MAX_FUTURE_BLOCK_TIME
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from .app import Node
 
 MIN_DB_CACHE_MIB = 4
+CONNECT_STORED = 5.0
+"""Seconds that the start waits with -reindex-chainstate for the blocks that are stored to be connected."""
 
 
 class FullNode:
@@ -137,7 +139,15 @@ class FullNode:
         for name, index in node.indexes.items():  # before the import, which waits for who is behind
             self._subscribers.append(node.spawn(name, index.run()))
         self._import = node.spawn("import", self._import_and_load())
+        if node.config.flag("reindex-chainstate"):
+            await self._connect_stored()
         await self._peer_side.start()
+
+    async def _connect_stored(self) -> None:
+        """A short chain is whole again before RPC answers, as with Core, which is quick at it."""
+        with suppress(TimeoutError):
+            async with self.node.ports.clock.timeout(CONNECT_STORED):
+                await self.node.chain.activate_best()
 
     async def _import_and_load(self) -> None:
         """What goes on after the start: -reindex, -loadblock, mempool.dat."""
