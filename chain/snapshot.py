@@ -29,7 +29,6 @@ _LARGEST_ENTRY = 4_100_000
 """Bytes of a coin with the longest script, txid and counts: with so many at hand one is whole or broken."""
 _ONE_BYTE_ORDER = 16_512
 """From this output number on, Core's order of coins (by VARINT) is no longer that of the numbers."""
-_NO_VOUT = 0xFFFFFFFF
 _TESTNET3_MAGIC = bytes.fromhex("0b110907")
 
 
@@ -121,7 +120,7 @@ class SnapshotReader:
                 raise SnapshotError(
                     f"Bad snapshot format or truncated snapshot after deserializing {self.processed} coins"
                 ) from None
-            if coin.height > base_height or vout >= _NO_VOUT:
+            if coin.height > base_height:
                 raise SnapshotError(f"Bad snapshot data after deserializing {self.processed} coins")
             if not 0 <= coin.value <= MAX_MONEY:
                 raise SnapshotError(
