@@ -7,6 +7,7 @@ found out too.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .chainstates import forget, new_store
@@ -36,20 +37,21 @@ async def load(chain: ChainManager, reader: SnapshotReader) -> HeaderNode:
     if chain.loading_snapshot:
         raise SnapshotError("Can't activate a snapshot-based chainstate more than once")
     chain.loading_snapshot = True
-    store = await new_store(chain.ports.storage, chain.params)
+    store: CoinStore | None = None
     try:
+        store = await new_store(chain.ports.storage, chain.params)
         try:
             await _populate(chain, reader, store, base, known)
         except SnapshotError as error:
             raise SnapshotError(f"Population failed: {error}") from None
         # Once it has begun it is not to be broken off: it is done, or refused.
-        await uninterrupted(
-            chain.submit(lambda: activate(chain, store, base, known), expected=(SnapshotError,))
-        )
+        activating = partial(activate, chain, store, base, known)
+        await uninterrupted(chain.submit(activating, expected=(SnapshotError,)))
     finally:
         chain.loading_snapshot = False
         if chain.chainstate.store is not store:
-            await store.close()
+            if store is not None:
+                await store.close()
             forget(chain.ports.storage)
     return base
 
