@@ -27,7 +27,8 @@ class BackgroundSync:
     """The way of one chainstate to target, the snapshot's block.
 
     scripts_matter: whether the scripts of a block are to be run. flush: writes all blocks, then all coins.
-    on_verdict: called once at the end, with None if the snapshot is right, else with what is wrong.
+    on_checked: called with the verdict on each block that is tried. on_verdict: called once at the end, with
+    None if the snapshot is right, else with what is wrong.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class BackgroundSync:
         *,
         scripts_matter: Callable[[HeaderNode], bool],
         flush: Callable[[], Awaitable[None]],
+        on_checked: Callable[[HeaderNode, BlockInvalid | None], None],
         on_verdict: Callable[[str | None], Awaitable[None]],
     ) -> None:
         self.ports, self.index, self.chainstate, self.events = ports, index, chainstate, events
         self.target, self.known = target, known
-        self._scripts_matter, self._flush, self._on_verdict = scripts_matter, flush, on_verdict
+        self._scripts_matter, self._flush = scripts_matter, flush
+        self._on_checked, self._on_verdict = on_checked, on_verdict
         self._hasher: UtxoSetHasher | None = None
         self._hashed = b""
         self._next_log = ports.clock.monotonic() + LOG_INTERVAL
@@ -74,6 +77,11 @@ class BackgroundSync:
         node = self.target.ancestor(tip.height + 1)
         return node.have_data and await self._connect(node)
 
+    def comes_next(self, node: HeaderNode) -> bool:
+        """node, whose body is there, is what the next step connects."""
+        tip = self.tip
+        return node.prev is tip and tip is not self.target and self.target.descends_from(node)
+
     async def _connect(self, node: HeaderNode) -> bool:
         block = self.index.take_recent(node)
         checked = block is not None
@@ -89,7 +97,7 @@ class BackgroundSync:
             return await self._failed(node, error)
         self.index.connected(node, connection.undo)
         self.chainstate.apply(connection)
-        self.events.emit(BlockChecked(node.hash, None))
+        self._checked(node, None)
         self.events.emit(BlockConnected(block, connection.undo, node, self.chainstate.role))
         self._report()
         return True
@@ -97,13 +105,17 @@ class BackgroundSync:
     async def _failed(self, node: HeaderNode, error: BlockInvalid) -> bool:
         """A block below the snapshot is invalid: so is the snapshot."""
         self.ports.log.error(f"[background] ConnectBlock {node.hash[::-1].hex()} failed, {error}")
-        self.events.emit(BlockChecked(node.hash, error))
+        self._checked(node, error)
         if error.fault is BlockFault.MUTATED:
             raise StorageError("Corrupt block found indicating potential hardware failure.", "")
         self.index.mark_failed(node)
         await self._flush()
         await self._on_verdict(f"block {node.height} below it is invalid: {error}")
         return False
+
+    def _checked(self, node: HeaderNode, error: BlockInvalid | None) -> None:
+        self.events.emit(BlockChecked(node.hash, error))
+        self._on_checked(node, error)
 
     async def _disconnect(self, node: HeaderNode) -> None:
         """Takes off a block of another branch than the snapshot's."""

@@ -44,6 +44,7 @@ class LoadedSnapshot:
             known,
             scripts_matter=chain.activation.scripts_matter,
             flush=chain._flush,
+            on_checked=chain._block_checked,
             on_verdict=self._verdict,
         )
         chain.activation.floor = base

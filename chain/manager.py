@@ -304,6 +304,8 @@ class ChainManager(ChainReader):
             result = await self.accept_block(block, requested=requested, min_pow_checked=min_pow_checked)
             if result.error is None:
                 await self.activate_best()
+                while not verdict.checked and self._comes_next_below(result.node):
+                    await self.owner.idle_step_taken()
                 result.checked, result.error = verdict.checked, verdict.error
         finally:
             waiting = self._verdicts[block.hash]
@@ -311,6 +313,11 @@ class ChainManager(ChainReader):
             if not waiting:
                 del self._verdicts[block.hash]
         return result
+
+    def _comes_next_below(self, node: HeaderNode | None) -> bool:
+        """The chainstate behind a snapshot connects node with its next step."""
+        background = None if self.owner.stopping else self.background
+        return node is not None and background is not None and background.comes_next(node)
 
     async def invalidate_block(self, block_hash: bytes) -> None:
         """Treats a block as if it broke a rule; the genesis block stays. LookupError if it is unknown."""

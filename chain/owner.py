@@ -51,6 +51,7 @@ class Owner:
     ) -> None:
         self._step, self._idle_step = step, idle_step
         self._idle_step_wanted = False
+        self._idle_waiters: list[asyncio.Future[None]] = []
         self._requests: deque[_Request] = deque()
         self._step_wanted = False
         self._step_waiters: list[asyncio.Future[None]] = []
@@ -101,6 +102,14 @@ class Owner:
         self._idle_step_wanted = True
         self._wake.set()
 
+    async def idle_step_taken(self) -> None:
+        """Waits until one piece of the work that can wait is done, or the owner stops."""
+        if not self._ended:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._idle_waiters.append(future)
+            self.want_idle_step()
+            await future
+
     async def steps_done(self) -> None:
         """Waits until no background work is left, or the owner stops."""
         if self._ended:
@@ -129,6 +138,7 @@ class Owner:
                         self._release_waiters()
                 elif self._idle_step_wanted and not self._stopping:
                     self._idle_step_wanted = await self._idle_step()
+                    self._release_idle_waiters()
                 elif not self._requests and not self._stopping:
                     self._wake.clear()
                     await self._wake.wait()
@@ -140,6 +150,7 @@ class Owner:
                     request.future.exception()  # nobody need ask for it
             self._requests.clear()
             self._release_waiters()
+            self._release_idle_waiters()
             self._task = None
 
     async def _serve(self, request: _Request) -> None:
@@ -160,6 +171,14 @@ class Owner:
 
     def _release_waiters(self) -> None:
         waiters, self._step_waiters = self._step_waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        _release(waiters)
+
+    def _release_idle_waiters(self) -> None:
+        waiters, self._idle_waiters = self._idle_waiters, []
+        _release(waiters)
+
+
+def _release(waiters: list[asyncio.Future[None]]) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)

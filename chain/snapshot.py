@@ -112,7 +112,7 @@ class SnapshotReader:
         while len(rows) < limit and self._left:
             try:
                 self._fill()
-                if not self._of_txid:
+                while not self._of_txid:
                     self._next_txid()
                 vout, pos = read_compact_size(self._data, self._pos)
                 coin, self._pos = read_coin(self._data, pos)
