@@ -48,6 +48,7 @@ class LoadedSnapshot:
             on_verdict=self._verdict,
         )
         chain.activation.floor = base
+        chain.index.blocks.split_at(base.height + 1)
         self.rebalance()
 
     @property

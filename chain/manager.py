@@ -36,7 +36,7 @@ from .policy.settings import PolicySettings
 from .ports import Ports, Timer
 from .primitives.block import Block, BlockHeader
 from .primitives.transaction import Transaction
-from .pruning import delete_files, files_over_target, files_up_to, last_prunable_height
+from .pruning import Below, delete_files, files_between, files_over_target, prunable_ranges
 from .reader import ChainOptions, ChainReader
 from .storage.block_store import BlockStore, Position
 from .storage.coin_store import CoinStore
@@ -79,7 +79,7 @@ class ChainManager(ChainReader):
         self._verdicts: dict[bytes, list[BlockAccept]] = {}
         self._notified_header: HeaderNode | None = None
         self._write_timer: Timer | None = None
-        self._pruned_behind = -1
+        self._pruned_behind: tuple[int, ...] = ()
         self._next_flush = ports.clock.monotonic() + COINS_INTERVAL
 
     def _make_chainstate(self, store: CoinStore) -> Chainstate:
@@ -481,13 +481,17 @@ class ChainManager(ChainReader):
         """Deletes block files with blocks up to height only. The height below the first block left, or -1."""
 
         async def prune() -> int:
-            last = last_prunable_height(self.index, height, self.prune_locks)
-            numbers = files_up_to(self.index, last)
+            low, last = prunable_ranges(self.index, height, self.prune_locks, self._below)[-1]
+            numbers = files_between(self.index, low, last)
             await self._delete_files(numbers)
             self.ports.log.info(f"Prune (Manual): prune_height={last} removed {len(numbers)} blk/rev pairs")
-            return self.first_stored_block().height - 1
+            return self.pruned_height
 
         return await self.submit(prune)
+
+    @property
+    def _below(self) -> Below | None:
+        return None if self.background is None else (self.background.tip, self.background.target)
 
     async def flush(self) -> None:
         """Everything is on the disk when this returns."""
@@ -555,11 +559,13 @@ class ChainManager(ChainReader):
     async def _write(self) -> None:
         """Bodies, undo data and headers; after a new block file was begun, old ones may go."""
         await self.index.write()
-        current = self.index.blocks.current_file
+        current = self.index.blocks.current_files
         if self.options.prune_target and current != self._pruned_behind:
             self._pruned_behind = current
             target, in_ibd = self.options.prune_target, self.ibd.active
-            numbers = files_over_target(self.index, target, self.prune_locks, in_ibd=in_ibd)
+            numbers = files_over_target(
+                self.index, target, self.prune_locks, in_ibd=in_ibd, below=self._below
+            )
             await self._delete_files(numbers)
 
     async def _write_what_is_due(self) -> None:

@@ -33,17 +33,40 @@ def last_prunable_height(index: BlockIndex, wanted: int, locks: Mapping[str, int
     return highest
 
 
-def files_up_to(index: BlockIndex, height: int) -> list[int]:
-    """Files with blocks up to height only."""
+Below = tuple[HeaderNode, HeaderNode]
+"""With a snapshot: the tip of the chainstate in the background, and the snapshot's block."""
+
+
+def prunable_ranges(
+    index: BlockIndex, wanted: int, locks: Mapping[str, int], below: Below | None
+) -> list[tuple[int, int]]:
+    """Lowest and highest height of blocks that may go, at most wanted; those of the active chain come last.
+
+    What lies between the background's tip and the snapshot is yet to be connected.
+    """
+    last = last_prunable_height(index, wanted, locks)
+    if below is None:
+        return [(0, last)]
+    tip, base = below
+    return [(0, min(last, tip.height - MIN_BLOCKS_TO_KEEP)), (base.height + 1, last)]
+
+
+def files_between(index: BlockIndex, low: int, high: int) -> list[int]:
+    """Files with blocks of these heights only."""
     blocks = index.blocks
     return [
         number
         for number, info in sorted(blocks.files.items())
-        if number != blocks.current_file and info.blocks and info.max_height <= height
+        if number not in blocks.current_files
+        and info.blocks
+        and low <= info.min_height
+        and info.max_height <= high
     ]
 
 
-def files_over_target(index: BlockIndex, target: int, locks: Mapping[str, int], *, in_ibd: bool) -> list[int]:
+def files_over_target(
+    index: BlockIndex, target: int, locks: Mapping[str, int], *, in_ibd: bool, below: Below | None = None
+) -> list[int]:
     """The oldest files, as many as must go to come below target bytes."""
     tip, best, blocks = index.tree.tip, index.tree.best_header, index.blocks
     if tip is None or best is None or tip.height <= index.params.prune_after_height:
@@ -53,8 +76,9 @@ def files_over_target(index: BlockIndex, target: int, locks: Mapping[str, int], 
         return []
     if in_ibd and best.height > tip.height:
         buffer += AVERAGE_BLOCK_BYTES * (best.height - tip.height)
-    gone = []
-    for number in files_up_to(index, last_prunable_height(index, tip.height, locks)):
+    gone: list[int] = []
+    ranges = prunable_ranges(index, tip.height, locks, below)
+    for number in [number for low, high in ranges for number in files_between(index, low, high)]:
         if usage + buffer < target:
             break
         usage -= blocks.files[number].bytes + blocks.files[number].undo_bytes

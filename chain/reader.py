@@ -180,6 +180,11 @@ class ChainReader:
         return first_stored(self.index) or self.tip
 
     @property
+    def pruned_height(self) -> int:
+        """The highest block of the active chain whose body is missing; -1 if none is."""
+        return self.first_stored_block().height - 1 if self.tip.have_data else self.tip.height
+
+    @property
     def loading_blocks(self) -> bool:
         """Blocks are being loaded from files (-reindex, -loadblock)."""
         return self.ibd.loading

@@ -73,6 +73,14 @@ class FileInfo:
         self.bytes += size
 
 
+@dataclass(slots=True)
+class _Cursor:
+    """The file that the next block goes to, and its row there."""
+
+    file: int
+    row: int = 1
+
+
 class StoredBlock(NamedTuple):
     """A body as `scan` finds it in the block files."""
 
@@ -106,7 +114,11 @@ class BlockStore:
         self._syncing = asyncio.Lock()
         self.files: dict[int, FileInfo] = {}
         """By file number; pruned files are not among them."""
-        self._file, self._next_row = 0, 1
+        self._low = self._high = _Cursor(0)
+        """Where blocks below and above `split_at` go."""
+        self._split = 0
+        self._cursors: dict[int, _Cursor] = {}
+        """Of the last files, where blocks can be added; by number."""
         self._bodies: dict[Position, tuple[bytes, int, bytes]] = {}
         self._undos: dict[Position, BlockUndo] = {}
         self.pending_bytes = 0
@@ -144,13 +156,40 @@ class BlockStore:
         known = {number: FileInfo(*info) for number, *info in rows}
         numbers = _file_numbers(self._storage)
         for number in numbers:
-            if number in known and number != numbers[-1]:
+            if number in known and number not in numbers[-2:]:
                 self.files[number] = known[number]
             else:  # blocks may have been committed after the index was
                 async with self._open_file(number) as db:
-                    self.files[number], self._next_row = await db.read(_measure)
+                    self.files[number], row = await db.read(_measure)
+                self._cursors[number] = _Cursor(number, row)
                 self._dirty_files.add(number)
-        self._file = numbers[-1] if numbers else max(known, default=-1) + 1
+        last = numbers[-1] if numbers else max(known, default=-1) + 1
+        self._low = self._high = self._cursors.get(last) or _Cursor(last)
+
+    def split_at(self, height: int) -> None:
+        """From now on blocks from height on, and those below, go to files of their own.
+
+        With a snapshot loaded both come at the same time, and a file must have but one kind to be pruned.
+        """
+        self._split = height
+        known = self._cursors | {self._low.file: self._low}
+        self._high = self._low = _Cursor(-1)
+        for number in sorted(known, reverse=True):
+            cursor, info = known[number], self.files.get(number)
+            if info is None:
+                continue
+            if info.blocks and info.min_height >= height and self._high.file < 0:
+                self._high = cursor
+            elif info.max_height < height and self._low.file < 0:
+                self._low = cursor
+        for cursor in (self._low, self._high):
+            if cursor.file < 0:
+                cursor.file = self._new_file()
+        if self._low is self._high:
+            self._high = _Cursor(self._new_file())
+
+    def _new_file(self) -> int:
+        return max(*self.files, self._low.file, self._high.file, -1) + 1
 
     # Block files
 
@@ -186,15 +225,16 @@ class BlockStore:
 
     def add_block(self, block_hash: bytes, height: int, raw: bytes) -> Position:
         """The position block will have; its bytes are in memory until the next sync, and readable at once."""
-        info = self.files.get(self._file)
+        cursor = self._high if self._split and height >= self._split else self._low
+        info = self.files.get(cursor.file)
         if info is not None and info.blocks and self._is_full(info, len(raw)):
-            self._file, self._next_row, info = self._file + 1, 1, None
+            cursor.file, cursor.row, info = self._new_file(), 1, None
         if info is None:
-            info = self.files[self._file] = FileInfo()
-        position = Position(self._file, self._next_row)
-        self._next_row += 1
+            info = self.files[cursor.file] = FileInfo()
+        position = Position(cursor.file, cursor.row)
+        cursor.row += 1
         info.add(height, len(raw))
-        self._dirty_files.add(self._file)
+        self._dirty_files.add(cursor.file)
         self._bodies[position] = (block_hash, height, raw)
         self.pending_bytes += len(raw)
         return position
@@ -353,9 +393,9 @@ class BlockStore:
     async def delete_file(self, number: int) -> None:
         """Removes a block file with all its blocks. The header rows must say so first (write_headers).
 
-        The file that is written to cannot be removed.
+        A file that is written to cannot be removed.
         """
-        if number == self._file:
+        if number in self.current_files:
             raise ValueError("the last block file is in use")
         async with self._opening:
             db = self._handles.pop(number, None)
@@ -366,9 +406,9 @@ class BlockStore:
             self._storage.delete(file_name(number))
 
     @property
-    def current_file(self) -> int:
-        """The number of the file that new blocks go to."""
-        return self._file
+    def current_files(self) -> tuple[int, ...]:
+        """The numbers of the files that new blocks go to."""
+        return (self._low.file, self._high.file)
 
     def disk_size(self) -> int:
         """Bytes of bodies and undo records in all files (getblockchaininfo's size_on_disk; pruning)."""

@@ -408,7 +408,7 @@ async def getblockchaininfo(ctx: RpcContext) -> Json:
         }
     if chain.pruning:
         target = chain.options.prune_target or 0
-        out["pruneheight"] = chain.first_stored_block().height
+        out["pruneheight"] = chain.pruned_height + 1
         out["automatic_pruning"] = target > 0
         if target:
             out["prune_target_size"] = target

@@ -185,7 +185,7 @@ async def _dump(ctx: RpcContext, file: BinaryIO, target: HeaderNode, options: di
         if not chain.headers.in_chain(target):
             raise misc_error("Could not roll back to a block that is not in the active chain.")
         if chain.pruning:
-            if chain.first_stored_block().height > target.height:
+            if chain.pruned_height >= target.height:
                 raise misc_error(
                     "Could not roll back to requested height since necessary block data is already pruned."
                 )

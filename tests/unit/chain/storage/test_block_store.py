@@ -112,7 +112,7 @@ async def test_many_files(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> 
     await store.delete_file(0)
     await store.delete_file(4)
     with pytest.raises(ValueError, match="in use"):
-        await store.delete_file(store.current_file)
+        await store.delete_file(store.current_files[0])
     with pytest.raises(StorageError, match=r"blk00004\.sqlite is missing"):
         await store.get_block(positions[20])
     size, files = store.disk_size(), dict(store.files)
@@ -120,7 +120,7 @@ async def test_many_files(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> 
     await store.close()
 
     store = await BlockStore.open(storage, PARAMS)
-    assert store.files == files and store.disk_size() == size and store.current_file == 9
+    assert store.files == files and store.disk_size() == size and store.current_files == (9, 9)
     await store.close()
 
     store = await BlockStore.open(storage, PARAMS, reindex=True)
@@ -205,4 +205,36 @@ async def test_a_limit_of_its_own(storage: Storage) -> None:
     size = len(body(0)[2])
     store = await BlockStore.open(storage, PARAMS, max_file_bytes=3 * (size + 8) + 1)
     assert [at.file for at in await store.put_blocks(body(n) for n in range(7))] == [0, 0, 0, 1, 1, 1, 2]
+    await store.close()
+
+
+async def test_blocks_above_and_below_a_height_go_to_files_of_their_own(
+    storage: Storage,
+) -> None:
+    """Also when they come in turn, and after a restart."""
+    store = await BlockStore.open(storage, PARAMS, max_file_bytes=2000)
+    await store.put_blocks(body(n) for n in range(3))
+    for start in (3, 11):
+        store.split_at(30)
+        heights = [
+            n
+            for pair in zip(range(start, start + 8), range(start + 30, start + 38), strict=True)
+            for n in pair
+        ]
+        for n in heights:
+            at = await store.put_block(*body(n))
+            assert await store.get_block(at) == body(n)[2]
+        for number, info in store.files.items():
+            assert info.max_height < 30 or info.min_height >= 30, (number, info)
+        await store.write_headers([])
+        files = dict(store.files)
+        await store.close()
+        store = await BlockStore.open(storage, PARAMS, max_file_bytes=2000)
+        assert store.files == files
+    assert 8 <= len(store.files) <= 10
+    for number in sorted(store.files)[:-1]:
+        await store.delete_file(number)
+    store.split_at(30)
+    positions = [await store.put_block(*body(n)) for n in (29, 30, 28, 31)]
+    assert [await store.get_block(at) for at in positions] == [body(n)[2] for n in (29, 30, 28, 31)]
     await store.close()
