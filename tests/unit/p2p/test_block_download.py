@@ -141,3 +141,37 @@ def test_what_a_peer_has() -> None:
     assert not machine.has_header(1, nodes[9]) and not machine.has_header(1, branch[0])
     machine.peers[1].best_sent = branch[1]
     assert machine.has_header(1, branch[0]) and not machine.has_header(1, branch[2])
+
+
+def test_blocks_below_a_snapshot() -> None:
+    """The active chain, which a snapshot made, has none of them; those of the tip come first."""
+    tree, nodes = new_tree(60)
+    have(nodes[:11])
+    tree.set_tip(nodes[50])
+    machine = download(tree, 1, 2, best=nodes[-1])
+    assert ask(machine, 1, tree) == list(range(51, 61))
+    below = machine.historical_blocks(1, nodes[10], nodes[50], machine.room(1))
+    assert [node.height for node in below] == list(range(11, 17))
+    for node in below:
+        machine.requested(1, node, NOW)
+    more = machine.historical_blocks(2, nodes[10], nodes[50], 16)
+    assert [node.height for node in more] == list(range(17, 33))
+    have(nodes[11:40])
+    last = machine.historical_blocks(2, nodes[10], nodes[50], 16)
+    assert [node.height for node in last] == list(range(40, 51)), "not above the snapshot"
+    assert machine.historical_blocks(2, nodes[10], nodes[50], 0) == []
+    assert machine.peers[2].last_common is None, "the way to the tip is not touched"
+
+
+def test_nothing_below_a_snapshot_from_who_does_not_have_it() -> None:
+    tree, nodes = new_tree(60)
+    other = extend(tree, headers_on(nodes[20].header, 50, salt=1))
+    tree.set_tip(nodes[50])
+    machine = download(tree, 1, best=other[-1])
+    assert machine.historical_blocks(1, nodes[0], nodes[50], 16) == []
+    assert machine.is_elsewhere(1, nodes[50], nodes[50])
+    assert not download(tree, 2, best=other[10]).is_elsewhere(2, nodes[50], nodes[50]), "it may come to it"
+    start = machine.historical_blocks(1, other[5], other[40], 16)
+    assert start[0] is other[6]
+    fork = machine.historical_blocks(1, nodes[30], other[40], 16)
+    assert fork[0].prev is nodes[20], "from where both branches part"
