@@ -83,6 +83,8 @@ class LoadedSnapshot:
             f"[snapshot] snapshot beginning at {self.base.hash[::-1].hex()} has been fully validated"
         )
         chain.ports.log.info("[snapshot] allocating all cache to the snapshot chainstate")
+        if not chain.pruning:
+            chain.ports.log.info("[snapshot] re-enabling NODE_NETWORK services")
         self.rebalance()
         chain.activation.floor = None
         chain.index.candidates.rebuild()

@@ -469,6 +469,23 @@ class ChainManager(ChainReader):
 
         return await self.submit(verify)
 
+    async def verify_background(self, level: int = 3, blocks: int = 6) -> VerifyResult:
+        """As verify_chain, for the chainstate behind a snapshot, if there is one."""
+
+        async def verify() -> VerifyResult:
+            if self.background is None:
+                return VerifyResult.SUCCESS
+            return await verify_chain(
+                self.ports,
+                self.index,
+                self.background.chainstate,
+                level,
+                blocks,
+                lambda: self.owner.stopping,
+            )
+
+        return await self.submit(verify)
+
     async def load_external(self, path: str, progress: Callable[[int], None] | None = None) -> int:
         """Takes the blocks of a file in Core's -loadblock form; how many were new. See block_import.py."""
         return await load_external(self, path, progress)
@@ -509,7 +526,7 @@ class ChainManager(ChainReader):
 
     async def _background_step(self) -> bool:
         """The chainstate behind a snapshot, while there is nothing better to do."""
-        if self.background is None or self.ibd.loading:
+        if self.background is None:
             return False
         more = await self.background.step()
         await self._write_what_is_due()

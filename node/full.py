@@ -123,12 +123,15 @@ class FullNode:
                 "are sure that your computer's date and time are correct"
             )
         node.status("Verifying blocks…")
-        result = await node.chain.verify_chain(
-            config.number("checklevel", 3), config.number("checkblocks", 6)
-        )
-        if result is VerifyResult.CORRUPTED:
-            raise RebuildNeeded("Corrupted block database detected")
+        level, blocks = config.number("checklevel", 3), config.number("checkblocks", 6)
+        for verify in (node.chain.verify_background, node.chain.verify_chain):
+            if await verify(level, blocks) is VerifyResult.CORRUPTED:
+                raise RebuildNeeded("Corrupted block database detected")
         node.debug_log.info("Block index and chainstate loaded")
+        if node.chain.background is not None and not node.chain.pruning:
+            node.debug_log.info(
+                "Running node in NODE_NETWORK_LIMITED mode until snapshot background sync completes"
+            )
 
     async def start(self) -> None:
         node = self.node

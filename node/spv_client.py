@@ -134,7 +134,7 @@ class SpvClient:
         try:
             return await self._spv.fetch_block(self._get(block_hash))
         except (NotNow, LookupError):
-            raise BlocksMissing("no peer gives the block") from None
+            raise BlocksMissing("Failed to rescan unavailable blocks: no peer gives them.") from None
 
     async def find_transaction(self, txid: bytes, where: HeaderNode | None) -> Transaction | None:
         """From a block, which is fetched, or else from what is pending."""

@@ -29,6 +29,17 @@ if TYPE_CHECKING:
     from .app import Node
 
 
+_PRUNED = "Can't rescan beyond pruned data. Use RPC call getblockchaininfo to determine your pruned height."
+_BELOW_SNAPSHOT = (
+    "Failed to rescan unavailable blocks likely due to an in-progress assumeutxo background sync. Check logs "
+    "or getchainstates RPC for assumeutxo background sync progress and try again later."
+)
+_DAMAGED = (
+    "Failed to rescan unavailable blocks, potentially caused by data corruption. If the issue persists you "
+    "may want to reindex (see -reindex option)."
+)
+
+
 class FullNodeChain:
     """`wallet.chain_client.ChainClient` of a node that has all blocks."""
 
@@ -124,7 +135,13 @@ class FullNodeChain:
         try:
             return await self._node.chain.read_block(node)
         except LookupError:
-            raise BlocksMissing(f"block {node.height} is not stored") from None
+            raise BlocksMissing(self._why_missing(node)) from None
+
+    def _why_missing(self, node: HeaderNode) -> str:
+        """Core's words."""
+        if node.tx_count and self._node.chain.pruning:
+            return _PRUNED
+        return _BELOW_SNAPSHOT if self._node.chain.background is not None else _DAMAGED
 
     # The mempool
 

@@ -92,10 +92,7 @@ def wallet_errors() -> Iterator[None]:
     except WalletError as error:
         raise RpcError(_CODES[error.fault], str(error)) from None
     except BlocksMissing as error:
-        raise misc_error(
-            f"Failed to rescan unavailable blocks ({error}), potentially caused by data corruption. If the "
-            "issue persists you may want to reindex (see -reindex option)."
-        ) from None
+        raise misc_error(str(error)) from None
 
 
 def parse_label(value: Json) -> str:
