@@ -13,11 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+from .coin_memory import CoinMemory
 from .primitives.transaction import Coin, OutPoint
 from .storage.records import coin_key
-
-COIN_BYTES = 400
-"""Memory of a cached coin without its script, estimated: two tuples, txid, numbers, dictionary entry."""
 
 
 class CoinSource(Protocol):
@@ -25,13 +23,15 @@ class CoinSource(Protocol):
 
     async def get_many(self, keys: list[bytes], /) -> dict[bytes, Coin]: ...
 
-    async def flush(self, changes: Mapping[OutPoint, Coin | None], best_block: bytes, /) -> None: ...
+    async def flush(
+        self, changes: Mapping[OutPoint, Coin | None], best_block: bytes, /, *more: Mapping[OutPoint, Coin]
+    ) -> None: ...
 
 
 class CoinsCache:
     """The coins of one chainstate. Written to on the owner task only.
 
-    budget: bytes of memory from which `full` asks for a flush.
+    budget: bytes of memory from which `full` asks for a flush; kept by measurement, to some percent.
     """
 
     def __init__(self, store: CoinSource, budget: int) -> None:
@@ -40,6 +40,7 @@ class CoinsCache:
         self._fresh: dict[OutPoint, Coin] = {}
         self._changed: dict[OutPoint, Coin | None] = {}
         self._clean: dict[OutPoint, Coin] = {}
+        self._memory = CoinMemory()
 
     def __len__(self) -> int:
         """Coins and spent coins in memory."""
@@ -47,12 +48,17 @@ class CoinsCache:
 
     @property
     def usage(self) -> int:
-        """Bytes of memory, estimated."""
-        return len(self) * COIN_BYTES
+        """Bytes of memory, measured now and then."""
+        return self._memory.usage(self._fresh, self._changed, self._clean)
 
     @property
     def full(self) -> bool:
-        return self.usage >= self.budget
+        caches = self._fresh, self._changed, self._clean
+        room = self.budget - self._memory.growth(*caches)
+        if self.usage < room:
+            return False
+        self._memory.look(*caches)  # a flush is dear, a look is not
+        return self.usage >= room
 
     @property
     def dirty_count(self) -> int:
@@ -121,9 +127,9 @@ class CoinsCache:
 
         Keeps the coins while there is room for them and forgets all of them otherwise.
         """
-        await self._store.flush({**self._fresh, **self._changed}, best_block)
+        await self._store.flush(self._changed, best_block, self._fresh)
         if self.full:
-            self._clean.clear()
+            self._clean = {}
         else:
             self._clean.update(self._fresh)
             self._clean.update((outpoint, coin) for outpoint, coin in self._changed.items() if coin)

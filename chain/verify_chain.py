@@ -35,7 +35,9 @@ class _Overlay:
         found = await self._coins.peek([outpoint_of(key) for key in keys])
         return {coin_key(outpoint): coin for outpoint, coin in found.items()}
 
-    async def flush(self, changes: Mapping[OutPoint, Coin | None], best_block: bytes) -> None:
+    async def flush(
+        self, changes: Mapping[OutPoint, Coin | None], best_block: bytes, *more: Mapping[OutPoint, Coin]
+    ) -> None:
         raise AssertionError("an overlay is never flushed")
 
 

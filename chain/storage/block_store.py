@@ -45,6 +45,8 @@ FRAMING = 8
 OPEN_FILES = 4
 SYNC_BYTES = 32 << 20
 """Bytes waiting in memory from which `sync_due` asks for a sync."""
+UNDO_COIN_BYTES = 250
+"""Memory of a coin in undo data that waits, about."""
 
 _FILE_SCHEMA = Schema(
     1,
@@ -123,6 +125,7 @@ class BlockStore:
         self._undos: dict[Position, BlockUndo] = {}
         self.pending_bytes = 0
         """Bytes of bodies that only memory holds yet."""
+        self._pending_undo = 0
         self._dirty_files: set[int] = set()
 
     @classmethod
@@ -245,12 +248,19 @@ class BlockStore:
 
     def add_undo(self, position: Position, undo: BlockUndo) -> None:
         """The undo data of the block at position, like add_block. It may replace an older one."""
+        self._drop_undo(position)
         self._undos[position] = undo
+        self._pending_undo += _memory(undo)
+
+    def _drop_undo(self, position: Position) -> None:
+        old = self._undos.pop(position, None)
+        if old is not None:
+            self._pending_undo -= _memory(old)
 
     @property
     def sync_due(self) -> bool:
         """So much is waiting that the caller should sync."""
-        return self.pending_bytes >= SYNC_BYTES or len(self._undos) > 2000
+        return self.pending_bytes + self._pending_undo >= SYNC_BYTES or len(self._undos) > 2000
 
     async def sync(self) -> None:
         """Commits what was added before this call, durably: one transaction per file."""
@@ -286,7 +296,7 @@ class BlockStore:
             self.pending_bytes -= len(body[2])
         for at, undo in undos.items():
             if self._undos.get(at) is undo:
-                del self._undos[at]
+                self._drop_undo(at)
 
     async def put_block(self, block_hash: bytes, height: int, raw: bytes) -> Position:
         """Stores one block durably. For many use put_blocks, or add_block and sync."""
@@ -419,6 +429,10 @@ class BlockStore:
         for number in list(self._handles):
             await self._handles.pop(number).close()
         await self._index.close()
+
+
+def _memory(undo: BlockUndo) -> int:
+    return UNDO_COIN_BYTES * sum(map(len, undo.txs))
 
 
 def _damaged(number: int, what: str) -> StorageError:

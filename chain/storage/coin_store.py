@@ -6,7 +6,7 @@ hash_serialized_3: txid in internal order, then output number.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from ..params import ChainParams
@@ -22,6 +22,8 @@ BATCH = STEP
 """Coins read by one statement; less go in statements of 1, 2, 4, ..., so that few are ever prepared."""
 PAGE = 5000
 KEY_SIZE = 36
+PART = 1 << 14
+"""Coins that a flush packs at once, about."""
 
 _SCHEMA = Schema(1, ["CREATE TABLE coins (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"])
 _SELECT = {
@@ -95,12 +97,14 @@ class CoinStore(CoinView):
             storage.delete(name)
         return cls(await open_database(storage, name, _SCHEMA, network_name(params)), storage)
 
-    async def flush(self, changes: Mapping[OutPoint, Coin | None], best_block: bytes) -> None:
+    async def flush(
+        self, changes: Mapping[OutPoint, Coin | None], best_block: bytes, *more: Mapping[OutPoint, Coin]
+    ) -> None:
         """Stores the coins of changes, deletes those that are None, and moves the best block: all or nothing.
 
-        changes must not change until the flush returns.
+        more: further coins to store. All must stay as they are until the flush returns.
         """
-        await self.db.write(lambda conn: _flush(conn, changes, best_block))
+        await self.db.write(lambda conn: _flush(conn, [changes, *more], best_block))
 
     async def add_rows(self, rows: Sequence[CoinRow]) -> None:
         """Stores rows of a snapshot file, which stand for no block before all are there."""
@@ -148,11 +152,32 @@ def _page(conn: Connection, after: bytes, limit: int) -> list[CoinRow]:
     return sorted(split(text, KEY_SIZE))
 
 
-def _flush(conn: Connection, changes: Mapping[OutPoint, Coin | None], best_block: bytes) -> None:
+def _flush(conn: Connection, changes: Sequence[Mapping[OutPoint, Coin | None]], best_block: bytes) -> None:
+    """In the order of keys, and a part at a time: all coins as rows would take their memory once more."""
     pack = coin_packer()
-    put = [(coin_key(outpoint), pack(coin)) for outpoint, coin in changes.items() if coin is not None]
-    put.sort()
-    gone = sorted(coin_key(outpoint) for outpoint, coin in changes.items() if coin is None)
-    delete_keys(conn, "coins", "key", gone)
-    put_rows(conn, "coins", put)
+    bits = min(8, (sum(map(len, changes)) // PART).bit_length())
+    parts = [_by_first_bits(cache, bits) for cache in changes]
+    for number in range(1 << bits):
+        put: list[CoinRow] = []
+        gone: list[bytes] = []
+        for cache, outpoints in zip(changes, parts, strict=True):
+            for outpoint in outpoints[number]:
+                coin = cache[outpoint]
+                if coin is None:
+                    gone.append(coin_key(outpoint))
+                else:
+                    put.append((coin_key(outpoint), pack(coin)))
+        put.sort()
+        gone.sort()
+        delete_keys(conn, "coins", "key", gone)
+        put_rows(conn, "coins", put)
     put_meta(conn, "best_block", best_block)
+
+
+def _by_first_bits(outpoints: Iterable[OutPoint], bits: int) -> list[list[OutPoint]]:
+    """By the first bits of their txids, up to 8 of them."""
+    parts: list[list[OutPoint]] = [[] for _ in range(1 << bits)]
+    shift = 8 - bits
+    for outpoint in outpoints:
+        parts[outpoint[0][0] >> shift].append(outpoint)
+    return parts

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
 
+import coins_child
+import pytest
 from ports import make_ports
 
-from pybitcoind.chain.coins_cache import COIN_BYTES, CoinsCache
+from pybitcoind.chain.coins_cache import CoinsCache
 from pybitcoind.chain.params import regtest
 from pybitcoind.chain.primitives.transaction import Coin, OutPoint
 from pybitcoind.chain.storage.coin_store import CoinStore
@@ -22,7 +28,7 @@ def coin(n: int) -> Coin:
 
 async def test_random_changes_read_back_across_flushes() -> None:
     store = await CoinStore.open(make_ports().storage, regtest())
-    cache, model, rng = CoinsCache(store, 20 * COIN_BYTES), {}, random.Random(7)
+    cache, model, rng = CoinsCache(store, 12_000), {}, random.Random(7)
     for turn in range(300):
         wanted = [outpoint(rng.randrange(60)) for _ in range(10)]
         found = await cache.fetch(wanted)
@@ -61,4 +67,34 @@ async def test_what_is_made_and_spent_between_flushes_never_reaches_the_store() 
     assert await cache.fetch([outpoint(2)]) == {}
     await cache.flush(bytes(32))
     assert await store.count() == 0
+    await store.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+@pytest.mark.parametrize("shape", ["pairs", "scripts", "churn"])
+def test_the_budget_is_what_the_coins_take(shape: str) -> None:
+    """-dbcache holds to some percent whatever the coins are like; scripts/bench/dbcache.py has all shapes."""
+    budget = 24 << 20
+    command = [sys.executable, str(Path(coins_child.__file__)), shape, str(budget)]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    usage, taken, _ = map(int, output.split())
+    assert 0.85 < usage / budget < 1.08 and taken / budget < 1.12, (usage, taken)
+    assert 0.95 < taken / usage < 1.15, (usage, taken)
+
+
+async def test_a_flush_takes_little_memory() -> None:
+    """Coins are packed a part at a time, not all at once."""
+    store = await CoinStore.open(make_ports().storage, regtest())
+    cache = CoinsCache(store, 1 << 30)
+    rng = random.Random(3)
+    cache.apply({OutPoint(rng.randbytes(32), 0): coin(n) for n in range(60_000)})
+    usage = cache.usage
+    await cache.flush(bytes(32))
+    cache.apply({OutPoint(rng.randbytes(32), 0): coin(n) for n in range(60_000)})
+    tracemalloc.start()
+    await cache.flush(bytes(32))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < usage * 0.8  # the larger table of the coins kept, and 16,384 coins' rows
+    assert await store.count() == 120_000
     await store.close()

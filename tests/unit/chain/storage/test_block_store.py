@@ -86,6 +86,23 @@ async def test_written_behind(storage: Storage) -> None:
     await store.close()
 
 
+async def test_undo_data_that_waits_counts(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connecting blocks that are stored already holds no more in memory than taking in new ones."""
+    monkeypatch.setattr(block_store, "SYNC_BYTES", 10_000)
+    store = await BlockStore.open(storage, PARAMS)
+    positions = await store.put_blocks(body(n) for n in range(20))
+    for at in positions:
+        store.add_undo(at, undo(1))
+    assert store.sync_due
+    await store.sync()
+    assert not store.sync_due
+    store.add_undo(positions[0], undo(1))
+    store.add_undo(positions[0], undo(2))  # connected twice
+    await store.sync()
+    assert not store.sync_due and await store.get_undo(positions[0]) == undo(2)
+    await store.close()
+
+
 async def test_headers_are_replaced_and_sorted(storage: Storage) -> None:
     store = await BlockStore.open(storage, PARAMS)
     await store.write_headers([row(n) for n in (3, 1, 2, 200)])
