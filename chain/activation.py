@@ -6,13 +6,14 @@ moving the tip happen with no await between them; a reorganisation ends with the
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from .assume_valid import script_check_reason
 from .block_index import BlockIndex
-from .chainstate import Chainstate, Connection
+from .chainstate import Chainstate
 from .consensus.blocks import check_block
 from .consensus.errors import BlockFault, BlockInvalid
 from .events import BlockChecked, BlockConnected, BlockDisconnected, EventBus, TipChanged
@@ -28,6 +29,9 @@ PATH_PIECE = 32
 """Blocks of a branch looked at in one go."""
 DEEP_INVALIDATION = 10
 """Blocks of an invalidation whose transactions still come back to the mempool."""
+HELD_BACK = 10
+"""Blocks of a step that are told of only when it is done, after the mempool was mended, as in Core. Of more
+the first ones are told of while it goes on, so that the length of a step costs no memory."""
 
 
 class MempoolHooks(Protocol):
@@ -75,12 +79,12 @@ class Activation:
         """Called with the verdict on each block that is tried."""
         self.on_stop_height: Callable[[], None] | None = None
         """Called once the tip is at stop_at_height."""
-        self.after_step: Callable[[], Awaitable[None]] | None = None
-        """Writes what is due."""
+        self.write_due: Callable[[], Awaitable[None]] | None = None
+        """Writes what is due; called after every block, so that a step of any length stays in the budget."""
         self.stopped = False
         """stop_at_height was reached: no more blocks are connected."""
         self._interrupted = interrupted
-        self._connected: list[Connection] = []
+        self._connected: deque[BlockConnected] = deque()
         self._disconnected = 0
         self._script_reason: str | None = ""
         self._precious_sequence, self._precious_work = -1, 0
@@ -129,6 +133,7 @@ class Activation:
             if self._interrupted() and self._disconnected:
                 return True
             await self._disconnect_tip()
+            await self._between_blocks()
         while self.tip is not target:
             for node in self.index.path(self.tip, target, PATH_PIECE):
                 if not node.have_data:
@@ -138,7 +143,14 @@ class Activation:
                     return False
                 if start is None or node.chainwork > start.chainwork or self._interrupted():
                     return True
+                await self._between_blocks()
         return True
+
+    async def _between_blocks(self) -> None:
+        """Within a step: waits for who is behind, and writes what is due."""
+        await self.events.room()
+        if self.write_due is not None:
+            await self.write_due()
 
     def _all_stored(self, fork: HeaderNode | None, target: HeaderNode) -> bool:
         """No body between fork and target is missing; the candidate goes if one is."""
@@ -151,9 +163,8 @@ class Activation:
     async def _finish(self, start: HeaderNode | None) -> None:
         """Ends a step or an invalidation: mempool, events, waiting callers, files."""
         await self._mend(True)
-        connected, self._connected = self._connected, []
-        for step in connected:
-            self.events.emit(BlockConnected(step.block, step.undo, step.node, self.chainstate.role))
+        while self._connected:
+            self.events.emit(self._connected.popleft())
         tip = self.tip
         if tip is not None and tip is not start:
             fork = None if start is None else self.index.tree.fork_with_chain(start)
@@ -164,8 +175,8 @@ class Activation:
                 if self.on_stop_height is not None:
                     self.on_stop_height()
         self._warn_of_invalid_chain()
-        if self.after_step is not None:
-            await self.after_step()
+        if self.write_due is not None:
+            await self.write_due()
 
     async def _mend(self, bring_back: bool) -> None:
         if self._disconnected and self.mend_mempool is not None:
@@ -194,7 +205,9 @@ class Activation:
         if self.mempool is not None:
             self.mempool.block_connected(block)
         self._set_tip(node)
-        self._connected.append(connection)
+        self._connected.append(BlockConnected(block, connection.undo, node, self.chainstate.role))
+        if len(self._connected) > HELD_BACK:
+            self.events.emit(self._connected.popleft())
         self._report(node, None)
         return True
 
@@ -230,7 +243,7 @@ class Activation:
             self.index.candidates.add(node)  # where to go back to if the new branch fails
         self._disconnected += 1
         if self._connected and self._connected[-1].node is node:
-            self._connected.pop()  # connected in this very step: nobody was told
+            self._connected.pop()  # connected in this very step, and nobody was told
         else:
             self.events.emit(BlockDisconnected(block, undo, node))
 
@@ -300,6 +313,8 @@ class Activation:
             await self._disconnect_tip()
             count += 1
             await self._mend(count <= DEEP_INVALIDATION)
+            if self.write_due is not None:
+                await self.write_due()
         if not tree.in_chain(node):
             self.mark_failed(node)
             self.index.candidates.rebuild()

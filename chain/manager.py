@@ -105,7 +105,7 @@ class ChainManager(ChainReader):
         )
         activation.on_tip = self._tip_moved
         activation.on_checked = self._block_checked
-        activation.after_step = self._write_what_is_due
+        activation.write_due = self._write_what_is_due
         return activation
 
     # Opening and closing
