@@ -34,6 +34,14 @@ class Figures:
         self._missed += middle > limit
         print(f"{what:48} {middle:8.3g} {unit} (at most {limit:g}{spread}) {verdict}", flush=True)
 
+    def at_least(self, what: str, values: Sequence[float], limit: float, unit: str) -> None:
+        """The median of values, which is to be at least limit."""
+        middle = median(values)
+        spread = f", {len(values)} runs: {min(values):.3g} to {max(values):.3g}" if len(values) > 1 else ""
+        verdict = "ok" if middle >= limit else "MISSED"
+        self._missed += middle < limit
+        print(f"{what:48} {middle:8.3g} {unit} (at least {limit:g}{spread}) {verdict}", flush=True)
+
     def tell(self, what: str, values: Sequence[float], unit: str) -> None:
         """A figure of which nothing is wanted."""
         spread = f" ({len(values)} runs: {min(values):.3g} to {max(values):.3g})" if len(values) > 1 else ""
