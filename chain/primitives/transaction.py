@@ -19,6 +19,9 @@ SEQUENCE_FINAL = 0xFFFFFFFF
 
 _HEAD, _TAIL = struct.Struct("<I"), struct.Struct("<I")
 _VOUT_INDEX, _SEQUENCE, _VALUE = struct.Struct("<I"), struct.Struct("<I"), struct.Struct("<q")
+_INPUT, _OUTPUT = struct.Struct("<32sIB"), struct.Struct("<qB")
+"""Up to the length of the script."""
+EMPTY_INPUT_SIZE = 41
 
 
 class OutPoint(NamedTuple):
@@ -83,7 +86,20 @@ class Transaction:
     raw: the serialization with witness, as it came.
     """
 
-    __slots__ = ("_strip", "_txid", "_wtxid", "locktime", "raw", "version", "vin", "vout", "witness")
+    __slots__ = (
+        "_sigops",
+        "_strip",
+        "_txid",
+        "_wtxid",
+        "locktime",
+        "raw",
+        "version",
+        "vin",
+        "vin_at",
+        "vout",
+        "vout_at",
+        "witness",
+    )
 
     version: int
     vin: tuple[TxIn, ...]
@@ -91,6 +107,12 @@ class Transaction:
     witness: tuple[Witness, ...]
     locktime: int
     raw: bytes
+    vin_at: int
+    """Offset of the first input in raw."""
+    vout_at: int
+    """Offset of the first output in raw."""
+    _sigops: int | None
+    """Kept by consensus.sigops.legacy_sigops."""
     _strip: int | None
     """Offset of the witnesses in raw; None where raw has none."""
     _txid: bytes | None
@@ -129,13 +151,15 @@ class Transaction:
         tx.version, tx.locktime = version, locktime
         tx.vin, tx.vout = tuple(vin), tuple(vout)
         tx.witness = tuple(tuple(stack) for stack in witness) if any(witness) else ()
-        tx._txid = tx._wtxid = None
+        tx._txid = tx._wtxid = tx._sigops = None
         parts = [_HEAD.pack(version)]
         if tx.witness:
             parts.append(b"\x00\x01")
         parts.append(compact_size(len(tx.vin)))
+        tx.vin_at = sum(map(len, parts))
         parts += [txin.serialize() for txin in tx.vin]
         parts.append(compact_size(len(tx.vout)))
+        tx.vout_at = sum(map(len, parts))
         parts += [txout.serialize() for txout in tx.vout]
         tx._strip = None
         if tx.witness:
@@ -149,7 +173,9 @@ class Transaction:
 
     @classmethod
     def _parse(cls, buf: bytes, start: int, allow_witness: bool) -> tuple[Transaction, int]:
+        # One function and one call of struct for each input and output: this is run for every one there is.
         tx = cls.__new__(cls)
+        tx._txid = tx._wtxid = tx._sigops = None
         (tx.version,) = _HEAD.unpack_from(buf, start)
         pos = start + 4
         flags = 0
@@ -158,8 +184,46 @@ class Transaction:
             pos += 2
             if flags == 0:  # no inputs and no outputs: only what is not a transaction looks like this
                 tx.vin, tx.vout, tx.witness, tx._strip = (), (), (), None
+                tx.vin_at = tx.vout_at = pos - start
                 return tx._finish(buf, start, pos)
-        pos = tx._parse_body(buf, pos)
+        size = len(buf)
+        count = buf[pos]
+        if count < 253:
+            pos += 1
+        else:
+            count, pos = read_compact_size(buf, pos)
+        tx.vin_at = pos - start
+        vin = []
+        for _ in range(count):
+            txid, vout, length = _INPUT.unpack_from(buf, pos)
+            if length < 253:
+                pos += 37
+            else:
+                length, pos = read_compact_size(buf, pos + 36)
+            end = pos + length
+            (sequence,) = _SEQUENCE.unpack_from(buf, end)
+            vin.append(_new(TxIn, (_new(OutPoint, (txid, vout)), buf[pos:end], sequence)))
+            pos = end + 4
+        tx.vin = tuple(vin)
+        count = buf[pos]
+        if count < 253:
+            pos += 1
+        else:
+            count, pos = read_compact_size(buf, pos)
+        tx.vout_at = pos - start
+        outputs = []
+        for _ in range(count):
+            value, length = _OUTPUT.unpack_from(buf, pos)
+            if length < 253:
+                pos += 9
+            else:
+                length, pos = read_compact_size(buf, pos + 8)
+            end = pos + length
+            if end > size:
+                raise DecodeError("end of data")
+            outputs.append(_new(TxOut, (value, buf[pos:end])))
+            pos = end
+        tx.vout = tuple(outputs)
         tx.witness, tx._strip = (), None
         if flags & 1:
             tx._strip = pos - start
@@ -168,43 +232,15 @@ class Transaction:
             raise DecodeError("Unknown transaction optional data")
         return tx._finish(buf, start, pos)
 
-    def _parse_body(self, buf: bytes, pos: int) -> int:
-        count, pos = read_compact_size(buf, pos)
-        size = len(buf)
-        vin = []
-        for _ in range(count):
-            prevout = _new(OutPoint, (buf[pos : pos + 32], _VOUT_INDEX.unpack_from(buf, pos + 32)[0]))
-            length = buf[pos + 36]
-            if length < 253:
-                pos += 37
-            else:
-                length, pos = read_compact_size(buf, pos + 36)
-            end = pos + length
-            vin.append(_new(TxIn, (prevout, buf[pos:end], _SEQUENCE.unpack_from(buf, end)[0])))
-            pos = end + 4
-        self.vin = tuple(vin)
-        count, pos = read_compact_size(buf, pos)
-        vout = []
-        for _ in range(count):
-            (value,) = _VALUE.unpack_from(buf, pos)
-            length = buf[pos + 8]
-            if length < 253:
-                pos += 9
-            else:
-                length, pos = read_compact_size(buf, pos + 8)
-            end = pos + length
-            if end > size:
-                raise DecodeError("end of data")
-            vout.append(_new(TxOut, (value, buf[pos:end])))
-            pos = end
-        self.vout = tuple(vout)
-        return pos
-
     def _parse_witness(self, buf: bytes, pos: int) -> int:
         size = len(buf)
         stacks = []
         for _ in self.vin:
-            count, pos = read_compact_size(buf, pos)
+            count = buf[pos]
+            if count < 253:
+                pos += 1
+            else:
+                count, pos = read_compact_size(buf, pos)
             stack = []
             for _ in range(count):
                 length = buf[pos]
@@ -227,8 +263,18 @@ class Transaction:
         (self.locktime,) = _TAIL.unpack_from(buf, pos)
         end = pos + 4
         self.raw = buf if start == 0 and end == len(buf) else buf[start:end]
-        self._txid = self._wtxid = None
         return self, end
+
+    @property
+    def output_bytes(self) -> bytes:
+        """All outputs as they are serialized, without their count."""
+        return self.raw[self.vout_at : -4 if self._strip is None else self._strip]
+
+    @property
+    def without_scripts(self) -> bool:
+        """No input has a script: each has 41 bytes, the first of them at vin_at."""
+        room = self.vout_at - self.vin_at - EMPTY_INPUT_SIZE * len(self.vin)
+        return room == len(compact_size(len(self.vout)))
 
     @property
     def stripped(self) -> bytes:

@@ -8,9 +8,9 @@ Sizes are checked here, because C reads what it was promised.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from coincurve._libsecp256k1 import ffi, lib
 
@@ -85,15 +85,20 @@ def verify_ecdsa(pubkey: bytes, sig: bytes, msg32: bytes) -> bool:
     return bool(_ecdsa_verify(_static, parsed, msg32, key))
 
 
-def verify_ecdsa_strict(pubkey: bytes, sig: bytes, msg32: bytes) -> bool:
-    """As verify_ecdsa for a sig that is known to be strict DER (BIP 66), which C can then parse.
+def verify_ecdsa_der(pubkey: bytes, sig: bytes, msg32: bytes, high_s: bool = True) -> bool:
+    """As verify_ecdsa for a sig with its hash type behind it, if it is strict DER (BIP 66); False if not.
 
-    On anything else C and the lax parser disagree: a negative R is zero to the one and positive to the other.
+    What C parses and finds good is strict DER: lengths written shortest and right to the last byte, numbers
+    shortest and not negative, for C takes a negative one as zero, and the lax parser as positive.
+    high_s: whether S may be more than half the group order.
     """
     key, parsed = _parse_pubkey(pubkey), _scratch.sig
-    if key is None or not _parse_der(_static, parsed, sig, len(sig)):
+    if key is None or not _parse_der(_static, parsed, sig, len(sig) - 1):
         return False
-    _normalize(_static, parsed, parsed)
+    if _ecdsa_verify(_static, parsed, msg32, key):
+        return True
+    if not high_s or not _normalize(_static, parsed, parsed):
+        return False
     return bool(_ecdsa_verify(_static, parsed, msg32, key))
 
 
@@ -111,6 +116,56 @@ def tweak_check(xonly_out: bytes, parity: int, xonly_in: bytes, tweak: bytes) ->
     if key is None or len(xonly_out) != 32 or len(tweak) != 32:
         return False
     return bool(_tweak_add_check(_static, xonly_out, parity, key, tweak))
+
+
+class Claim(NamedTuple):
+    """A signature or a tweak that somebody else has to look at: see `unproven`.
+
+    ECDSA: key, sig with its hash type, digest; LOW_S: the same, and S is at most half the order.
+    SCHNORR: x-only key, sig of 64 bytes or more, digest.
+    TWEAK: x-only key before, 33 bytes of parity and x-only key after, tweak. owner: the caller's.
+    """
+
+    kind: int
+    key: bytes
+    sig: bytes
+    msg32: bytes
+    owner: Any
+
+
+ECDSA, LOW_S, SCHNORR, TWEAK = range(4)
+
+
+def unproven(claims: Sequence[Claim]) -> list[Claim]:
+    """The claims that do not hold. Of an ECDSA signature the form counts too: see `verify_ecdsa_der`.
+
+    One after the other and with nothing else in between: the tables of the curve, a megabyte of them, stay
+    in the processor's cache, and the interpreter's lock is needed for a moment only.
+    """
+    failed = []
+    scratch, static = _scratch.sig, _static
+    parse_pubkey, parse_xonly = _parse_pubkey, _parse_xonly
+    for claim in claims:
+        kind, key, sig, msg32, _ = claim
+        if kind <= LOW_S:
+            parsed = parse_pubkey(key)
+            if parsed is not None and _parse_der(static, scratch, sig, len(sig) - 1):
+                if _ecdsa_verify(static, scratch, msg32, parsed):
+                    continue
+                if (
+                    kind == ECDSA
+                    and _normalize(static, scratch, scratch)
+                    and _ecdsa_verify(static, scratch, msg32, parsed)
+                ):
+                    continue
+        elif kind == SCHNORR:
+            parsed = parse_xonly(key)
+            if parsed is not None and _schnorr_verify(static, sig, msg32, 32, parsed):
+                continue
+        elif tweak_check(sig[1:], sig[0], key, msg32):
+            continue
+        failed.append(claim)
+    return failed
 
 
 def parse_lax_der(sig: bytes) -> bytes | None:

@@ -24,7 +24,11 @@ _u32, _i64 = _U32.pack, _I64.pack
 _ONE = b"\x01" + bytes(31)
 _BLANK_OUTPUT = b"\xff" * 8 + b"\0"
 """An output of -1 satoshi with an empty script."""
-_BLANK_INPUT_SIZE = 36 + 1 + 4
+_BLANK_INPUT = struct.Struct("<32sIBI")
+_BLANK_INPUT_SIZE = _BLANK_INPUT.size
+_STEP = 32
+"""Inputs between two states that LegacyRun keeps."""
+_STEP_SIZE = _STEP * _BLANK_INPUT_SIZE
 _TAPSIGHASH = hashlib.sha256(hashlib.sha256(b"TapSighash").digest() * 2)
 _OUTPUT_MASK = 3
 _BASE_MASK = 0x1F
@@ -37,33 +41,22 @@ class TxDigests:
     May be shared by threads: at worst two make the same value.
     """
 
-    __slots__ = (
-        "_amounts",
-        "_blank_inputs",
-        "_output_bytes",
-        "_outputs",
-        "_prevouts",
-        "_scripts",
-        "_sequences",
-        "_taproot_heads",
-        "_v0_all",
-        "spent",
-        "tx",
-    )
+    # One is made for every transaction of a block, and most need few of these: the class holds the defaults.
+    _prevouts: bytes | None = None
+    _sequences: bytes | None = None
+    _outputs: bytes | None = None
+    _amounts: bytes | None = None
+    _scripts: bytes | None = None
+    _blank: bytes | None = None
+    _blank_zero: bytes | None = None
+    _v0_all: tuple[bytes, bytes] | None = None
+    _legacy_all: LegacyRun | None = None
+    _taproot_default: hashlib._Hash | None = None
 
     def __init__(self, tx: Transaction, spent_outputs: Sequence[SpentOutput] | None = None) -> None:
         if spent_outputs is not None and len(spent_outputs) != len(tx.vin):
             raise ValueError("one spent output per input")
         self.tx, self.spent = tx, spent_outputs
-        self._prevouts: bytes | None = None
-        self._sequences: bytes | None = None
-        self._outputs: bytes | None = None
-        self._amounts: bytes | None = None
-        self._scripts: bytes | None = None
-        self._output_bytes: bytes | None = None
-        self._blank_inputs: dict[bool, bytes] = {}
-        self._v0_all: tuple[bytes, bytes] | None = None
-        self._taproot_heads: dict[int, hashlib._Hash] = {}
 
     @property
     def prevouts(self) -> bytes:
@@ -80,17 +73,10 @@ class TxDigests:
         return self._sequences
 
     @property
-    def output_bytes(self) -> bytes:
-        """All outputs, serialized, without their count."""
-        if self._output_bytes is None:
-            self._output_bytes = b"".join([_i64(value) + var_bytes(script) for value, script in self.tx.vout])
-        return self._output_bytes
-
-    @property
     def outputs(self) -> bytes:
         """SHA-256 of all outputs."""
         if self._outputs is None:
-            self._outputs = sha256(self.output_bytes)
+            self._outputs = sha256(self.tx.output_bytes)
         return self._outputs
 
     @property
@@ -111,13 +97,14 @@ class TxDigests:
 
     def blank_inputs(self, keep_sequence: bool) -> bytes:
         """All inputs with empty scripts, 41 bytes each; sequence numbers kept, or zero."""
-        blank = self._blank_inputs.get(keep_sequence)
+        blank = self._blank if keep_sequence else self._blank_zero
         if blank is None:
-            parts = [
-                txid + _u32(vout) + b"\0" + _u32(sequence if keep_sequence else 0)
-                for (txid, vout), _, sequence in self.tx.vin
-            ]
-            blank = self._blank_inputs[keep_sequence] = b"".join(parts)
+            vin, pack = self.tx.vin, _BLANK_INPUT.pack
+            if keep_sequence:
+                blank = b"".join([pack(txid, vout, 0, sequence) for (txid, vout), _, sequence in vin])
+                self._blank = blank
+            else:
+                blank = self._blank_zero = b"".join([pack(txid, vout, 0, 0) for (txid, vout), _, _ in vin])
         return blank
 
     def v0_all(self) -> tuple[bytes, bytes]:
@@ -130,20 +117,62 @@ class TxDigests:
             )
         return self._v0_all
 
+    def legacy_all(self) -> LegacyRun:
+        """For the legacy hash with SIGHASH_ALL."""
+        run = self._legacy_all
+        if run is None:
+            run = self._legacy_all = LegacyRun(self)
+        return run
+
     def taproot_head(self, hash_type: int) -> hashlib._Hash:
         """BIP 341's hash, fed up to the spend type; copy it before feeding on. hash_type is a defined one."""
-        head = self._taproot_heads.get(hash_type)
-        if head is None:
-            tx = self.tx
-            parts = [bytes((0, hash_type)), _u32(tx.version), _u32(tx.locktime)]
-            if not hash_type & SIGHASH_ANYONECANPAY:
-                parts += [self.prevouts, self.amounts, self.scripts, self.sequences]
-            if hash_type & _OUTPUT_MASK in (SIGHASH_DEFAULT, SIGHASH_ALL):
-                parts.append(self.outputs)
-            head = _TAPSIGHASH.copy()
-            head.update(b"".join(parts))
-            self._taproot_heads[hash_type] = head
+        if hash_type == SIGHASH_DEFAULT and self._taproot_default is not None:
+            return self._taproot_default
+        tx = self.tx
+        parts = [bytes((0, hash_type)), _u32(tx.version), _u32(tx.locktime)]
+        if not hash_type & SIGHASH_ANYONECANPAY:
+            parts += [self.prevouts, self.amounts, self.scripts, self.sequences]
+        if hash_type & _OUTPUT_MASK in (SIGHASH_DEFAULT, SIGHASH_ALL):
+            parts.append(self.outputs)
+        head = _TAPSIGHASH.copy()
+        head.update(b"".join(parts))
+        if hash_type == SIGHASH_DEFAULT:
+            self._taproot_default = head
         return head
+
+
+class LegacyRun:
+    """The legacy hash with SIGHASH_ALL, for all inputs of a transaction.
+
+    Each input signs all of the transaction, with the scripts of all inputs but its own left out: the work is
+    quadratic. What stands before an input is a longer and longer beginning of the same bytes, so it is hashed
+    once, and the state is kept every so many inputs to go on from.
+    """
+
+    def __init__(self, digests: TxDigests) -> None:
+        tx = digests.tx
+        blank = digests.blank_inputs(True)
+        outputs = compact_size(len(tx.vout)) + tx.output_bytes
+        self._all = b"".join((blank, outputs, _u32(tx.locktime), b"\x01\0\0\0"))
+        hasher = hashlib.sha256(_u32(tx.version) + compact_size(len(tx.vin)))
+        self._states = [hasher]
+        for at in range(_STEP_SIZE, len(blank), _STEP_SIZE):
+            hasher = hasher.copy()
+            hasher.update(blank[at - _STEP_SIZE : at])
+            self._states.append(hasher)
+
+    def digest(self, index: int, code: bytes) -> bytes:
+        """Of input index. code: the script code behind its length."""
+        every, step = self._all, index // _STEP
+        hasher = self._states[step].copy()
+        end = (index + 1) * _BLANK_INPUT_SIZE
+        before = every[step * _STEP_SIZE : end - _BLANK_INPUT_SIZE + 36]
+        if len(every) < 4096:
+            hasher.update(b"".join((before, code, every[end - 4 :])))
+        else:  # nothing is copied, and the interpreter's lock is free meanwhile
+            hasher.update(before + code)
+            hasher.update(memoryview(every)[end - 4 :])
+        return sha256(hasher.digest())
 
 
 def legacy_sighash(
@@ -165,6 +194,8 @@ def legacy_digest(
         return _ONE
     if digests is None:
         digests = TxDigests(tx)
+    if hash_type == SIGHASH_ALL:
+        return digests.legacy_all().digest(index, code)
     keep_sequence = kind not in (SIGHASH_NONE, SIGHASH_SINGLE)
     blank = digests.blank_inputs(keep_sequence)
     at = index * _BLANK_INPUT_SIZE
@@ -179,7 +210,7 @@ def legacy_digest(
     elif kind == SIGHASH_SINGLE:
         outputs = compact_size(index + 1) + _BLANK_OUTPUT * index + tx.vout[index].serialize()
     else:
-        outputs = compact_size(len(tx.vout)) + digests.output_bytes
+        outputs = compact_size(len(tx.vout)) + tx.output_bytes
     tail = _u32(tx.locktime) + _u32(hash_type & 0xFFFFFFFF)
     return sha256d(b"".join((_u32(tx.version), *inputs, outputs, tail)))
 

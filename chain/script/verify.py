@@ -33,6 +33,7 @@ from .script import (
     push_data,
     read_op,
 )
+from .secp import Claim, unproven
 from .sighash import SpentOutput, TxDigests
 from .taproot import LEAF_MASK, LEAF_TAPSCRIPT, commits_to, is_control_size, tapleaf_hash
 
@@ -41,6 +42,10 @@ _SIGPUSHONLY, _CLEANSTACK = int(ScriptFlags.SIGPUSHONLY), int(ScriptFlags.CLEANS
 _DISCOURAGE_OP_SUCCESS = int(ScriptFlags.DISCOURAGE_OP_SUCCESS)
 _DISCOURAGE_LEAF = int(ScriptFlags.DISCOURAGE_UPGRADABLE_TAPROOT_VERSION)
 _DISCOURAGE_PROGRAM = int(ScriptFlags.DISCOURAGE_UPGRADABLE_WITNESS_PROGRAM)
+
+_BATCH = 200
+"""Claims that are settled in one go."""
+_new = tuple.__new__
 
 _WEIGHT_OFFSET = 50
 """Signature budget that a tapscript has beside the size of its witness (BIP 342)."""
@@ -101,30 +106,67 @@ def verify_run(
     the interpreter, with nothing kept from the inputs before it; the answer is the same.
     """
     flags = int(flags)
-    accepts = templates.accepts
+    if not templates_enabled:
+        return _interpret(runs, flags)
+    accepts_if = templates.accepts_if
+    claims: list[Claim] = []
     for digests, start, stop in runs:
         tx, spent = digests.tx, digests.spent
         if spent is None:
             raise ValueError("a run needs the spent outputs")
         for index in range(start, stop):
-            output = spent[index]
-            if templates_enabled and accepts(tx, index, output[0], output[1], flags, digests):
-                continue
-            own = digests if templates_enabled else TxDigests(tx, spent)
-            error = verify_input(tx, index, output, flags, own, templates_enabled=False)
-            if error:
-                return CheckFailure(tx, index, error)
+            value, script = spent[index][:2]
+            if accepts_if(tx, index, value, script, flags, digests, claims, (digests, index)):
+                if len(claims) < _BATCH:
+                    continue
+                failure = _settle(claims, flags)
+            else:
+                # What came before is told first, whatever is wrong with this one.
+                failure = _settle(claims, flags) or _interpreted(digests, index, flags)
+            if failure is not None:
+                return failure
+            claims = []
+    return _settle(claims, flags)
+
+
+def _settle(claims: list[Claim], flags: int) -> CheckFailure | None:
+    """The first input that fails among those that hold if claims do."""
+    for claim in unproven(claims):
+        digests, index = claim.owner
+        failure = _interpreted(digests, index, flags)
+        if failure is not None:
+            return failure
     return None
+
+
+def _interpret(runs: Iterable[CheckRun], flags: int) -> CheckFailure | None:
+    for digests, start, stop in runs:
+        for index in range(start, stop):
+            failure = _interpreted(TxDigests(digests.tx, digests.spent), index, flags)
+            if failure is not None:
+                return failure
+    return None
+
+
+def _interpreted(digests: TxDigests, index: int, flags: int) -> CheckFailure | None:
+    if digests.spent is None:
+        raise ValueError("a run needs the spent outputs")
+    error = verify_input(digests.tx, index, digests.spent[index], flags, digests, templates_enabled=False)
+    return None if error is None else CheckFailure(digests.tx, index, error)
 
 
 def split_checks(all_digests: Sequence[TxDigests], parts: int) -> list[list[CheckRun]]:
     """All inputs of the transactions, in order, as at most parts lists of runs, with as many inputs each."""
-    total = sum(len(digests.tx.vin) for digests in all_digests)
+    total = sum([len(digests.tx.vin) for digests in all_digests])
     share = max(1, -(-total // parts))
     lists: list[list[CheckRun]] = []
     room = 0
     for digests in all_digests:
         start, count = 0, len(digests.tx.vin)
+        if count <= room:
+            lists[-1].append(_new(CheckRun, (digests, 0, count)))
+            room -= count
+            continue
         while start < count:
             if room == 0:
                 lists.append([])

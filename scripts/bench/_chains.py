@@ -45,7 +45,7 @@ from pybitcoind.chain.script.script import push_data
 from pybitcoind.chain.script.sighash import TxDigests, legacy_sighash, segwit_v0_sighash, taproot_sighash
 from pybitcoind.chain.script.taproot import output_key, tapbranch_hash, tapleaf_hash, taptweak
 
-FORMAT = 1
+FORMAT = 2
 """Part of a chain's file name: another one whenever other chains are made."""
 MATURITY = 100
 MAX_WEIGHT = 3_960_000
@@ -384,17 +384,24 @@ def _mix(miner: Miner, keys: Keys, rng: random.Random, inputs: int) -> None:
     def lock() -> Lock:
         return rng.choices(forms, (20, 35, 10, 30, 5))[0]()
 
+    def payments(outputs: list[Output]) -> list[Plan]:
+        """A wallet has outputs of one form, pays to somebody and gets its change back in the same form."""
+        plans = []
+        for form in (P2pkh, P2wpkh, NestedP2wpkh, P2trKey, P2wshMultisig):
+            own = [output for output in outputs if isinstance(output.lock, form)]
+            for group in _parts(own, lambda: rng.choice((1, 1, 1, 2, 2, 3, 5))):
+                change = P2wshMultisig(keys, 2, 3, rng) if form is P2wshMultisig else form(keys)
+                plans.append(Plan(group, [change, *(lock() for _ in range(rng.choice((0, 1, 1, 1, 2))))]))
+        rng.shuffle(plans)
+        return plans
+
     ready = miner.fan_out([lock() for _ in range(inputs // 5)], 2000)
     left = inputs - miner.inputs
     while left > 0:
         rng.shuffle(ready)
-        now = ready[: min(left, len(ready))]
+        now, rest = ready[:left], ready[left:]
         left -= len(now)
-        groups = _parts(now, lambda: rng.choice((1, 1, 1, 2, 2, 3, 5)))
-        rest = ready[len(now) :]
-        ready = rest + miner.mine(
-            Plan(group, [lock() for _ in range(rng.choice((1, 2, 2, 2, 3)))]) for group in groups
-        )
+        ready = rest + miner.mine(payments(now))
 
 
 def _outputs(miner: Miner, keys: Keys, rng: random.Random, inputs: int) -> None:

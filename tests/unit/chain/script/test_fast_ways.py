@@ -67,14 +67,14 @@ async def test_a_chain_by_the_interpreter_alone(fast: bool, monkeypatch: pytest.
     from pybitcoind.chain.script import templates
 
     asked = 0
-    real = templates.accepts
+    real = templates.accepts_if
 
-    def accepts(*arguments: object) -> bool:
+    def accepts_if(*arguments: object) -> bool:
         nonlocal asked
         asked += 1
         return real(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(templates, "accepts", accepts)
+    monkeypatch.setattr(templates, "accepts_if", accepts_if)
     scene = make_scene()
     with thread_workers(2) as workers:
         ports = make_ports(now=scene.now, workers=workers)

@@ -51,7 +51,7 @@ def verify(name: str, all_digests: list[TxDigests], flags: ScriptFlags) -> tuple
 
 
 BLOCKS = {
-    300025: (ScriptFlags.P2SH | ScriptFlags.WITNESS | ScriptFlags.TAPROOT, 1427, 1424),
+    300025: (ScriptFlags.P2SH | ScriptFlags.WITNESS | ScriptFlags.TAPROOT, 1427, 1427),
     928828: (MANDATORY_FLAGS, 1972, 1972),
 }
 """By height: the rules that hold in the block, its inputs, and how many of them are of a common form."""

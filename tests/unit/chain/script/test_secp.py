@@ -104,9 +104,13 @@ def test_lax_der() -> None:
     ]
     for form in bad:
         assert not secp.verify_ecdsa(pubkey, form, MSG), form.hex()
-    assert secp.verify_ecdsa_strict(pubkey, sig, MSG)
-    assert secp.verify_ecdsa_strict(pubkey, der(r, b"\0" + high_s), MSG)
-    assert not secp.verify_ecdsa_strict(pubkey, sig, KEY)
+    high = der(r, b"\0" + high_s)
+    assert secp.verify_ecdsa_der(pubkey, sig + b"\x01", MSG)
+    assert secp.verify_ecdsa_der(pubkey, high + b"\x01", MSG)
+    assert not secp.verify_ecdsa_der(pubkey, high + b"\x01", MSG, high_s=False)
+    assert not secp.verify_ecdsa_der(pubkey, sig + b"\x01", KEY)
+    for name, form in lax.items():  # C's own parser takes what BIP 66 takes and no more
+        assert secp.verify_ecdsa_der(pubkey, form + b"\x01", MSG) == name.startswith("strict"), name
     assert is_low_s(sig + b"\x01") and not is_low_s(der(r, b"\0" + high_s) + b"\x01")
     assert is_low_s(der(r, b"\0" + (ORDER + 1).to_bytes(32, "big")) + b"\x01")  # as Core: it reads as zero
 

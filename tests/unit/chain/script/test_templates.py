@@ -18,6 +18,7 @@ from pybitcoind.chain.script.flags import MANDATORY_FLAGS, STANDARD_FLAGS, Scrip
 from pybitcoind.chain.script.script import push_data
 from pybitcoind.chain.script.sighash import TxDigests, legacy_sighash, segwit_v0_sighash, taproot_sighash
 from pybitcoind.chain.script.solver import multisig_script
+from pybitcoind.chain.script.taproot import output_key, tapbranch_hash, tapleaf_hash
 from pybitcoind.chain.script.verify import split_checks, verify_input, verify_run
 
 KEYS = [hashlib.sha256(bytes((i,))).digest() for i in range(1, 5)]
@@ -37,18 +38,19 @@ Fit = tuple[bytes, list[bytes]]
 class Case:
     """A transaction of two inputs, of which the second one is looked at, paying script_pubkey."""
 
-    def __init__(self, script_pubkey: bytes) -> None:
-        self.script_pubkey = script_pubkey
+    def __init__(self, script_pubkey: bytes, sequence: int = 0xFFFFFFFD, locktime: int = 0) -> None:
+        self.script_pubkey, self.sequence, self.locktime = script_pubkey, sequence, locktime
         self.spent = [TxOut(7, b"\x51"), TxOut(AMOUNT, script_pubkey)]
         self.bare = self.fitted(b"", [])
 
     def fitted(self, script_sig: bytes, witness: list[bytes]) -> Transaction:
         vin = [
             TxIn(OutPoint(b"\x11" * 32, 0), b"", 0),
-            TxIn(OutPoint(b"\x22" * 32, 5), script_sig, 0xFFFFFFFD),
+            TxIn(OutPoint(b"\x22" * 32, 5), script_sig, self.sequence),
         ]
         vout = [TxOut(1, b"\x51"), TxOut(2, b"\x52"), TxOut(3, b"\x53")]
-        return Transaction.make(vin, vout, witness=[(), tuple(witness)] if witness else ())
+        stacks = [(), tuple(witness)] if witness else ()
+        return Transaction.make(vin, vout, locktime=self.locktime, witness=stacks)
 
     def legacy(self, key: int, code: bytes, hash_type: int) -> bytes:
         digest = legacy_sighash(code, self.bare, 1, hash_type)
@@ -105,6 +107,60 @@ def p2tr(hash_type: int) -> tuple[Case, Fit]:
     return case, (b"", [sig])
 
 
+def p2pk(pubkey: bytes) -> Callable[[int], tuple[Case, Fit]]:
+    def make(hash_type: int) -> tuple[Case, Fit]:
+        case = Case(push_data(pubkey) + b"\xac")
+        return case, (push_data(case.legacy(0, case.script_pubkey, hash_type)), [])
+
+    return make
+
+
+def bare_multisig(script: bytes, signers: tuple[int, int]) -> Callable[[int], tuple[Case, Fit]]:
+    def make(hash_type: int) -> tuple[Case, Fit]:
+        case = Case(script)
+        return case, (
+            b"\0" + b"".join(push_data(case.legacy(key, script, hash_type)) for key in signers),
+            [],
+        )
+
+    return make
+
+
+PREIMAGE = b"\x77" * 32
+XONLY = [push_data(pubkey[1:]) for pubkey in PUBKEYS]
+HASH_LOCK = b"\x82\x01\x20\x88\xa8\x20" + sha256(PREIMAGE) + b"\x88" + XONLY[0] + b"\xac"
+TWO_OF_THREE = XONLY[0] + b"\xac" + XONLY[1] + b"\xba" + XONLY[2] + b"\xba\x52\x9c"
+
+
+def leaf(
+    script: bytes,
+    signers: tuple[int | None, ...] = (0,),
+    more: tuple[bytes, ...] = (),
+    depth: int = 2,
+    sequence: int = 0xFFFFFFFD,
+    locktime: int = 0,
+) -> Callable[[int], tuple[Case, Fit]]:
+    """A script path. signers: who signs, the first at the bottom of the stack; more: items on top of that."""
+
+    def make(hash_type: int) -> tuple[Case, Fit]:
+        leaf_hash = node = tapleaf_hash(0xC0, script)
+        path = [hashlib.sha256(bytes((n,))).digest() for n in range(depth)]
+        for other in path:
+            node = tapbranch_hash(node, other)
+        made = output_key(PUBKEYS[3][1:], node)
+        assert made is not None
+        case = Case(b"\x51\x20" + made[0], sequence, locktime)
+        digests = TxDigests(case.bare, case.spent)
+        digest = taproot_sighash(case.bare, 1, hash_type, digests, leaf_hash=leaf_hash)
+        assert digest is not None
+        tail = bytes((hash_type,)) if hash_type else b""
+        sigs = [b"" if n is None else secp.sign_schnorr(KEYS[n], digest) + tail for n in signers]
+        control = bytes((0xC0 | made[1],)) + PUBKEYS[3][1:] + b"".join(path)
+        return case, (b"", [*sigs, *more, script, control])
+
+    return make
+
+
 FORMS: dict[str, tuple[Callable[[int], tuple[Case, Fit]], tuple[int, ...]]] = {
     "p2pkh": (p2pkh(PUBKEYS[0]), HASH_TYPES),
     "p2pkh, long key": (p2pkh(LONG), HASH_TYPES),
@@ -115,8 +171,27 @@ FORMS: dict[str, tuple[Callable[[int], tuple[Case, Fit]], tuple[int, ...]]] = {
     "p2sh-p2wsh": (p2wsh((1, 2), True), HASH_TYPES),
     "p2sh multisig": (p2sh_multisig(MULTISIG, (0, 2)), HASH_TYPES),
     "p2sh multisig, long key": (p2sh_multisig(MIXED, (0, 1)), HASH_TYPES),
+    "p2pk": (p2pk(PUBKEYS[0]), HASH_TYPES),
+    "p2pk, long key": (p2pk(LONG), HASH_TYPES),
+    "bare multisig": (bare_multisig(MULTISIG, (0, 2)), HASH_TYPES),
+    "bare multisig, long key": (bare_multisig(MIXED, (1, 2)), HASH_TYPES),
     "p2tr": (p2tr, (0, *HASH_TYPES)),
+    "leaf, signature": (leaf(XONLY[0] + b"\xac"), (0, *HASH_TYPES)),
+    "leaf, no depth": (leaf(XONLY[0] + b"\xac", depth=0), (0, 1)),
+    "leaf, two of three": (leaf(TWO_OF_THREE, (2, None, 0)), (0, *HASH_TYPES)),
+    "leaf, hash lock": (leaf(HASH_LOCK, more=(PREIMAGE,)), (0, *HASH_TYPES)),
+    "leaf, relative lock": (leaf(XONLY[0] + b"\xad\x55\xb2", sequence=5), (0, 1)),
+    "leaf, relative time": (leaf(XONLY[0] + b"\xad\x03\x01\0\x40\xb2", sequence=0x400001), (0, 1)),
+    "leaf, lock time": (leaf(XONLY[0] + b"\xad\x02\xf4\x01\xb1", locktime=500), (0, 1)),
 }
+WITHOUT_WITNESS = (
+    "p2pkh",
+    "p2pkh, long key",
+    "p2pk",
+    "p2pk, long key",
+    "bare multisig",
+    "bare multisig, long key",
+)
 
 
 def both(case: Case, fit: Fit, flags: int) -> tuple[bool, ScriptError | None]:
@@ -137,7 +212,7 @@ def test_every_form_is_taken(name: str) -> None:
         case, fit = make(hash_type)
         for flags in (MANDATORY_FLAGS, STANDARD_FLAGS, ALL_FLAGS):
             assert both(case, fit, flags) == (True, None)
-    assert both(case, fit, ScriptFlags.NONE) == ("p2pkh" in name and "w" not in name, None)
+    assert both(case, fit, ScriptFlags.NONE) == (name in WITHOUT_WITNESS, None)
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -219,6 +294,36 @@ def test_odd_forms() -> None:
     assert both(case, (b"", [*witness, b"\x50"]), MANDATORY_FLAGS) == (False, ScriptError.SCHNORR_SIG)
     zero = witness[0][:-1] + b"\0"
     assert both(case, (b"", [zero]), MANDATORY_FLAGS) == (False, ScriptError.SCHNORR_SIG_HASHTYPE)
+
+
+def test_odd_leaves() -> None:
+    """Near misses of the script paths."""
+
+    def odd(make: Callable[[int], tuple[Case, Fit]]) -> ScriptError | None:
+        case, fit = make(0)
+        taken, error = both(case, fit, MANDATORY_FLAGS)
+        assert not taken
+        return error
+
+    assert odd(leaf(TWO_OF_THREE, (2, 1, 0))) is ScriptError.EVAL_FALSE
+    assert odd(leaf(TWO_OF_THREE, (None, None, 0))) is ScriptError.EVAL_FALSE
+    assert odd(leaf(TWO_OF_THREE, (0, 2, None))) is ScriptError.SCHNORR_SIG
+    assert odd(leaf(TWO_OF_THREE, (None, None))) is ScriptError.INVALID_STACK_OPERATION
+    assert odd(leaf(XONLY[0] + b"\xac", (0, 0))) is ScriptError.CLEANSTACK
+    assert odd(leaf(XONLY[0] + b"\xac", (None,))) is ScriptError.EVAL_FALSE
+    assert odd(leaf(XONLY[0] + b"\xac\x61")) is None
+    assert odd(leaf(HASH_LOCK, more=(PREIMAGE + b"\0",))) is ScriptError.EQUALVERIFY
+    assert odd(leaf(HASH_LOCK, more=(PREIMAGE[:-1] + b"\0",))) is ScriptError.EQUALVERIFY
+    assert odd(leaf(XONLY[0] + b"\xad\x55\xb2", sequence=4)) is ScriptError.UNSATISFIED_LOCKTIME
+    assert odd(leaf(XONLY[0] + b"\xad\x00\xb2", sequence=5)) is ScriptError.EVAL_FALSE
+    assert odd(leaf(XONLY[0] + b"\xad\x01\x05\xb2", sequence=5)) is None
+    assert odd(leaf(XONLY[0] + b"\xad\x02\xf4\x01\xb1", locktime=499)) is ScriptError.UNSATISFIED_LOCKTIME
+    assert odd(leaf(XONLY[0] + b"\xad\x02\xf4\x81\xb1", locktime=500)) is ScriptError.NEGATIVE_LOCKTIME
+    case, (_, witness) = leaf(XONLY[0] + b"\xac")(0)
+    assert both(case, (b"", [*witness, b"\x50"]), MANDATORY_FLAGS) == (False, ScriptError.SCHNORR_SIG)
+    other = bytes((witness[-1][0] ^ 1,)) + witness[-1][1:]
+    wanted = False, ScriptError.WITNESS_PROGRAM_MISMATCH
+    assert both(case, (b"", [*witness[:-1], other]), MANDATORY_FLAGS) == wanted
 
 
 def test_redeem_script_of_the_wrong_size() -> None:
