@@ -6,7 +6,7 @@ in one trip, calls `spend_block`, and only then runs the scripts: Core, too, tel
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..params import ChainParams
@@ -21,11 +21,13 @@ from .deployments import is_active
 from .errors import BlockFault, BlockInvalid, TxInvalid
 from .limits import (
     BIP34_IMPLIES_BIP30_LIMIT,
+    COINBASE_MATURITY,
     MAX_BLOCK_SIGOPS_COST,
     MAX_MONEY,
     SEQUENCE_LOCKTIME_DISABLE_FLAG,
+    WITNESS_SCALE_FACTOR,
 )
-from .sigops import sigop_cost
+from .sigops import input_sigops, legacy_sigops
 from .transactions import check_tx_inputs, locks_passed, sequence_locks
 
 _new = tuple.__new__
@@ -103,53 +105,64 @@ def spend_block(
     flags: `script_flags_for` the block, for its signature operations.
     """
     height = prev.height + 1
+    mature = height - COINBASE_MATURITY
     bip68 = is_active("csv", prev.height, params)
     flags = int(flags)
     undo: list[list[Coin]] = []
     changes: dict[OutPoint, Coin | None] = {}
     fees = cost = 0
-    take = coins.pop
+    take, made = coins.pop, changes.get
+    coinbase = True
+    # One pass over each input and output, for there are thousands: what is found to be wrong is looked at
+    # again by `check_tx_inputs`, which tells it in Core's order.
     for tx in block.vtx:
-        spent: list[Coin] = []
-        coinbase = tx is block.vtx[0]
+        cost += legacy_sigops(tx) * WITNESS_SCALE_FACTOR
         if not coinbase:
-            found = [take(prevout, None) for prevout, _, _ in tx.vin]
-            try:
-                fees += check_tx_inputs(tx, found, height)
-            except TxInvalid as error:
-                raise BlockInvalid(
-                    BlockFault.CONSENSUS,
-                    error.reason,
-                    f"{error.detail} in transaction {tx.txid[::-1].hex()}",
-                ) from error
-            spent = found  # type: ignore[assignment]  # no None is left among them
+            spent: list[Coin] = []
+            coin: Coin | None = None
+            value_in = 0
+            odd = locked = False
+            for prevout, _, sequence in tx.vin:
+                coin = take(prevout, None) or made(prevout)
+                if coin is None:
+                    odd = True
+                    break
+                value, script, made_at, from_coinbase = coin
+                if (from_coinbase and made_at > mature) or not 0 <= value <= MAX_MONEY:
+                    odd = True
+                    break
+                value_in += value
+                size = len(script)
+                if size == 22 or size == 23 or (size == 34 and script[0] == 0):
+                    cost += input_sigops(script, tx, len(spent), flags)
+                spent.append(coin)
+                if made_at == height:  # made in this block
+                    del changes[prevout]
+                else:
+                    changes[prevout] = None
+                if sequence < SEQUENCE_LOCKTIME_DISABLE_FLAG:
+                    locked = True
+            value_out = sum([value for value, _ in tx.vout])
+            if odd or value_in > MAX_MONEY or value_in < value_out:
+                _raise_odd(tx, [*spent, coin] if odd else spent, coins, changes, height)
+            fees += value_in - value_out
             if fees > MAX_MONEY:
                 raise BlockInvalid(
                     BlockFault.CONSENSUS,
                     "bad-txns-accumulated-fee-outofrange",
                     "accumulated fee in the block out of range",
                 )
-            if bip68 and tx.version >= 2:
-                for _, _, sequence in tx.vin:
-                    if sequence < SEQUENCE_LOCKTIME_DISABLE_FLAG:
-                        _check_sequence_locks(tx, spent, prev)
-                        break
+            if locked and bip68 and tx.version >= 2:
+                _check_sequence_locks(tx, spent, prev)
             undo.append(spent)
-
-        cost += sigop_cost(tx, spent, flags)
         if cost > MAX_BLOCK_SIGOPS_COST:
             raise BlockInvalid(BlockFault.CONSENSUS, "bad-blk-sigops", "too many sigops")
 
-        for (prevout, _, _), coin in zip(tx.vin, spent, strict=False):
-            if coin[2] == height:  # made in this block
-                del changes[prevout]
-            else:
-                changes[prevout] = None
         txid = tx.txid
         for n, (value, script) in enumerate(tx.vout):
             if script[:1] != b"\x6a" and len(script) <= MAX_SCRIPT_SIZE:  # not is_unspendable(script)
-                outpoint = _new(OutPoint, (txid, n))
-                coins[outpoint] = changes[outpoint] = _new(Coin, (value, script, height, coinbase))
+                changes[_new(OutPoint, (txid, n))] = _new(Coin, (value, script, height, coinbase))
+        coinbase = False
 
     paid = sum(out.value for out in block.vtx[0].vout)
     limit = fees + block_subsidy(height, params)
@@ -160,6 +173,26 @@ def spend_block(
             f"coinbase pays too much (actual={paid} vs limit={limit})",
         )
     return BlockSpend(undo, changes, fees, cost)
+
+
+def _raise_odd(
+    tx: Transaction,
+    taken: Sequence[Coin | None],
+    coins: Mapping[OutPoint, Coin],
+    changes: Mapping[OutPoint, Coin | None],
+    height: int,
+) -> None:
+    """Something is wrong with what tx spends, of which the first coins are taken: raises BlockInvalid."""
+    left = [coins.get(prevout) or changes.get(prevout) for prevout, _, _ in tx.vin[len(taken) :]]
+    try:
+        check_tx_inputs(tx, [*taken, *left], height)
+    except TxInvalid as error:
+        raise BlockInvalid(
+            BlockFault.CONSENSUS,
+            error.reason,
+            f"{error.detail} in transaction {tx.txid[::-1].hex()}",
+        ) from error
+    raise AssertionError("nothing is wrong with it")
 
 
 def _check_sequence_locks(tx: Transaction, coins: list[Coin], prev: HeaderContext) -> None:

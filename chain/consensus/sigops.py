@@ -18,6 +18,12 @@ _P2SH, _WITNESS = int(ScriptFlags.P2SH), int(ScriptFlags.WITNESS)
 
 def legacy_sigops(tx: Transaction) -> int:
     """Signature operations in the scripts of tx itself, counted as before BIP 16: a multisig counts 20."""
+    if tx.sigops is None:  # asked for by check_block, and when the block is connected
+        tx.sigops = _count_legacy(tx)
+    return tx.sigops
+
+
+def _count_legacy(tx: Transaction) -> int:
     total = 0
     for _, script, _ in tx.vin:
         if script and not _two_pushes(script):
@@ -57,22 +63,26 @@ def sigop_cost(tx: Transaction, coins: Sequence[Coin], flags: int) -> int:
     cost = legacy_sigops(tx) * WITNESS_SCALE_FACTOR
     if not flags & _P2SH or tx.is_coinbase:
         return cost
-    with_witness = flags & _WITNESS
     for index, (_, script, _, _) in enumerate(coins):
-        size = len(script)
-        if size == 22:
-            if with_witness and script[0] == 0 and script[1] == 20:
-                cost += 1
-        elif size == 34:
-            if with_witness and script[0] == 0 and script[1] == 32:
-                cost += _program_sigops(script, tx, index)
-        elif size == 23 and script[0] == 0xA9 and script[1] == 20 and script[22] == 0x87:
-            redeem = last_push(tx.vin[index].script_sig)
-            if redeem is not None:
-                cost += count_sigops(redeem, True) * WITNESS_SCALE_FACTOR
-                if with_witness:
-                    cost += _program_sigops(redeem, tx, index)
+        cost += input_sigops(script, tx, index, flags)
     return cost
+
+
+def input_sigops(script: bytes, tx: Transaction, index: int, flags: int) -> int:
+    """What spending an output with script adds to the cost: operations in witnesses and redeem scripts."""
+    size, with_witness = len(script), flags & _WITNESS
+    if not flags & _P2SH:
+        return 0
+    if size == 22:
+        return 1 if with_witness and script[0] == 0 and script[1] == 20 else 0
+    if size == 34:
+        return _program_sigops(script, tx, index) if with_witness else 0
+    if size == 23 and script[0] == 0xA9 and script[1] == 20 and script[22] == 0x87:
+        redeem = last_push(tx.vin[index].script_sig)
+        if redeem is not None:
+            cost = count_sigops(redeem, True) * WITNESS_SCALE_FACTOR
+            return cost + _program_sigops(redeem, tx, index) if with_witness else cost
+    return 0
 
 
 def _program_sigops(program: bytes, tx: Transaction, index: int) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..primitives.transaction import COIN, Coin, Transaction
+from ..primitives.transaction import COIN, NULL_OUTPOINT, Coin, Transaction
 from .context import HeaderContext
 from .errors import TxFault, TxInvalid
 from .limits import (
@@ -52,8 +52,28 @@ def check_transaction(tx: Transaction) -> None:
     if tx.base_size * WITNESS_SCALE_FACTOR > MAX_BLOCK_WEIGHT:
         raise TxInvalid(TxFault.CONSENSUS, "bad-txns-oversize")
 
+    values = [value for value, _ in vout]
+    if min(values) < 0 or sum(values) > MAX_MONEY:
+        _raise_bad_values(values)
+
+    if len(vin) > 1:  # CVE-2018-17144: one coin spent twice by the same transaction
+        prevouts = {prevout for prevout, _, _ in vin}
+        if len(prevouts) != len(vin):
+            raise TxInvalid(TxFault.CONSENSUS, "bad-txns-inputs-duplicate")
+        if NULL_OUTPOINT in prevouts:
+            raise TxInvalid(TxFault.CONSENSUS, "bad-txns-prevout-null")
+    elif (
+        vin[0][0][1] == 0xFFFFFFFF
+        and vin[0].prevout.is_null  # a coinbase
+        and not MIN_COINBASE_SCRIPT_SIZE <= len(vin[0].script_sig) <= MAX_COINBASE_SCRIPT_SIZE
+    ):
+        raise TxInvalid(TxFault.CONSENSUS, "bad-cb-length")
+
+
+def _raise_bad_values(values: Sequence[int]) -> None:
+    """One is out of range, or the sum is; the first that shows it is told."""
     total = 0
-    for value, _ in vout:  # CVE-2010-5139: 184 billion bitcoins out of an overflow
+    for value in values:  # CVE-2010-5139: 184 billion bitcoins out of an overflow
         if value < 0:
             raise TxInvalid(TxFault.CONSENSUS, "bad-txns-vout-negative")
         if value > MAX_MONEY:
@@ -61,18 +81,6 @@ def check_transaction(tx: Transaction) -> None:
         total += value
         if total > MAX_MONEY:
             raise TxInvalid(TxFault.CONSENSUS, "bad-txns-txouttotal-toolarge")
-
-    if len(vin) > 1:  # CVE-2018-17144: one coin spent twice by the same transaction
-        if len({prevout for prevout, _, _ in vin}) != len(vin):
-            raise TxInvalid(TxFault.CONSENSUS, "bad-txns-inputs-duplicate")
-        for prevout, _, _ in vin:
-            if prevout[1] == 0xFFFFFFFF and prevout.is_null:
-                raise TxInvalid(TxFault.CONSENSUS, "bad-txns-prevout-null")
-    elif (
-        vin[0].prevout.is_null  # a coinbase
-        and not MIN_COINBASE_SCRIPT_SIZE <= len(vin[0].script_sig) <= MAX_COINBASE_SCRIPT_SIZE
-    ):
-        raise TxInvalid(TxFault.CONSENSUS, "bad-cb-length")
 
 
 def check_tx_inputs(tx: Transaction, coins: Sequence[Coin | None], spend_height: int) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256 as _sha256
+from operator import eq
 
 from .block import BlockHeader
 from .hashes import ZERO_HASH, sha256d
@@ -23,12 +25,12 @@ def merkle_root(leaves: Sequence[bytes]) -> tuple[bytes, bool]:
         return ZERO_HASH, False
     level, mutated = list(leaves), False
     while len(level) > 1:
-        for i in range(0, len(level) - 1, 2):
-            if level[i] == level[i + 1]:
-                mutated = True
+        left, right = level[::2], level[1::2]
+        if any(map(eq, left, right)):
+            mutated = True
         if len(level) & 1:
-            level.append(level[-1])
-        level = [sha256d(level[i] + level[i + 1]) for i in range(0, len(level), 2)]
+            right.append(level[-1])
+        level = [_sha256(_sha256(a + b).digest()).digest() for a, b in zip(left, right, strict=True)]
     return level[0], mutated
 
 

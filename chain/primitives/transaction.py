@@ -87,12 +87,12 @@ class Transaction:
     """
 
     __slots__ = (
-        "_sigops",
         "_strip",
         "_txid",
         "_wtxid",
         "locktime",
         "raw",
+        "sigops",
         "version",
         "vin",
         "vin_at",
@@ -111,8 +111,8 @@ class Transaction:
     """Offset of the first input in raw."""
     vout_at: int
     """Offset of the first output in raw."""
-    _sigops: int | None
-    """Kept by consensus.sigops.legacy_sigops."""
+    sigops: int | None
+    """Signature operations of old, once consensus.sigops has counted them."""
     _strip: int | None
     """Offset of the witnesses in raw; None where raw has none."""
     _txid: bytes | None
@@ -151,7 +151,7 @@ class Transaction:
         tx.version, tx.locktime = version, locktime
         tx.vin, tx.vout = tuple(vin), tuple(vout)
         tx.witness = tuple(tuple(stack) for stack in witness) if any(witness) else ()
-        tx._txid = tx._wtxid = tx._sigops = None
+        tx._txid = tx._wtxid = tx.sigops = None
         parts = [_HEAD.pack(version)]
         if tx.witness:
             parts.append(b"\x00\x01")
@@ -175,7 +175,7 @@ class Transaction:
     def _parse(cls, buf: bytes, start: int, allow_witness: bool) -> tuple[Transaction, int]:
         # One function and one call of struct for each input and output: this is run for every one there is.
         tx = cls.__new__(cls)
-        tx._txid = tx._wtxid = tx._sigops = None
+        tx._txid = tx._wtxid = tx.sigops = None
         (tx.version,) = _HEAD.unpack_from(buf, start)
         pos = start + 4
         flags = 0
@@ -304,7 +304,8 @@ class Transaction:
 
     @property
     def is_coinbase(self) -> bool:
-        return len(self.vin) == 1 and self.vin[0].prevout.is_null
+        vin = self.vin
+        return len(vin) == 1 and vin[0][0][1] == 0xFFFFFFFF and vin[0][0].is_null
 
     @property
     def base_size(self) -> int:

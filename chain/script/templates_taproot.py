@@ -70,7 +70,8 @@ def script_path(
     if pairs is None:
         return False
     leaf_hash = tapleaf_hash(LEAF_TAPSCRIPT, script)
-    made, hashes = [], {}
+    made: list[Claim] = []
+    hashes: dict[int, bytes] = {}
     for key, sig in pairs:
         hash_type = 0 if len(sig) == 64 else sig[64]
         digest = hashes.get(hash_type)
