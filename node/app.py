@@ -22,14 +22,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pybitcoind.chain.params import ChainParams
-from pybitcoind.chain.ports import Network, Ports
+from pybitcoind.chain.ports import Clock, Network, Ports
 from pybitcoind.chain.storage.database import StorageError
 
 from .config import PORTS_FILE, Config, ConfigError, RebuildNeeded
 from .interpreter import settle
 from .log import DebugLog
 from .notify import run_command
-from .ports import PlacedStorage, SystemClock, SystemRandom, ThreadWorkers, worker_threads
+from .ports import PlacedStorage, SystemRandom, ThreadWorkers, worker_threads
 
 if TYPE_CHECKING:
     from pybitcoind.chain.events import EventBus
@@ -79,32 +79,26 @@ class Node:
         config: Config,
         params: ChainParams,
         log: DebugLog,
-        clock: SystemClock,
+        clock: Clock,
         role: Callable[[Node], Role] | None = None,
+        *,
+        ports: Ports | None = None,
     ) -> None:
+        """ports: of a node that is a guest in somebody else's process (node/testing): it leaves signals,
+        the garbage collector and the disk alone, and its RPC server is started when `open_rpc` asks for it.
+        """
         from .tcp_network import TcpNetwork
 
         self.config, self.params, self.debug_log = config, params, log
         self.net_dir = config.net_dir
         self.role = config.text("role", "full")
-        self.workers = ThreadWorkers(worker_threads(config.number("par")))
-        random = SystemRandom()
+        self.is_guest = ports is not None
         self.tcp = TcpNetwork()
         self.proxies: Proxies | None = None
-        network: Network = self.tcp
-        if config.values("proxy") or config.text("onion"):
-            from .socks5 import Proxies, ProxyNetwork
-
-            self.proxies = Proxies.of(config)
-            network = ProxyNetwork(self.tcp, self.proxies, random)
-        self.ports = Ports(
-            clock=clock,
-            random=random,
-            network=network,
-            workers=self.workers,
-            storage=PlacedStorage(self.net_dir, config.blocks_root),
-            log=log,
-        )
+        self.workers: ThreadWorkers | None = None
+        self.ports = self._own_ports(log, clock) if ports is None else ports
+        self.new_seed: Callable[[], bytes] | None = None
+        """Where the keys of new wallets come from; None: the operating system."""
         self.mempool: Mempool | None = None
         self.peers: PeerManager | None = None
         self.wallets: WalletManager | None = None
@@ -124,6 +118,24 @@ class Node:
         self._tasks: asyncio.TaskGroup
         self._spawned: set[asyncio.Task[None]] = set()
         self._role = (role or _role_of(self.role))(self)
+
+    def _own_ports(self, log: DebugLog, clock: Clock) -> Ports:
+        config, random = self.config, SystemRandom()
+        self.workers = ThreadWorkers(worker_threads(config.number("par")))
+        network: Network = self.tcp
+        if config.values("proxy") or config.text("onion"):
+            from .socks5 import Proxies, ProxyNetwork
+
+            self.proxies = Proxies.of(config)
+            network = ProxyNetwork(self.tcp, self.proxies, random)
+        return Ports(
+            clock=clock,
+            random=random,
+            network=network,
+            workers=self.workers,
+            storage=PlacedStorage(self.net_dir, config.blocks_root),
+            log=log,
+        )
 
     # For RPC
 
@@ -195,13 +207,11 @@ class Node:
 
     async def run(self, on_ready: Callable[[], None] = lambda: None) -> int:
         """Starts, serves until a stop is asked for, and stops. The exit code: 0, or 1 after a failure."""
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(self._unhandled)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.request_stop)
-        loop.add_signal_handler(signal.SIGHUP, self.debug_log.reopen)
+        if not self.is_guest:
+            self._take_signals()
         async with AsyncExitStack() as resources:
-            resources.callback(self.workers.close)
+            if self.workers is not None:
+                resources.callback(self.workers.close)
             async with asyncio.TaskGroup() as self._tasks:
                 try:
                     await self._start_or_stop(resources, on_ready)
@@ -214,6 +224,13 @@ class Node:
                     task.cancel()
         self.debug_log.info("Shutdown done")
         return 0 if self.error is None else 1
+
+    def _take_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._unhandled)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.request_stop)
+        loop.add_signal_handler(signal.SIGHUP, self.debug_log.reopen)
 
     async def _start_or_stop(self, resources: AsyncExitStack, on_ready: Callable[[], None]) -> None:
         """Starts; a stop asked for meanwhile interrupts it."""
@@ -232,25 +249,35 @@ class Node:
 
     async def _start(self, resources: AsyncExitStack) -> None:
         if self.config.flag("server"):
-            await self._start_rpc()
+            self._declare_methods()
+            if not self.is_guest:
+                await self.open_rpc()
         await self._role.open(resources)
         await self._role.start()
-        self._write_ports()
+        if not self.is_guest:
+            self._write_ports()
         if self.rpc:
             self.rpc.warm_up = None
         self.status("Done loading")
-        settle()
+        if not self.is_guest:
+            settle()
         for command in self.config.values("startupnotify"):
             self.spawn("startupnotify", run_command(command, self.debug_log))
 
-    async def _start_rpc(self) -> None:
+    def _declare_methods(self) -> None:
         from .rpc import methods
         from .rpc.registry import Registry
-        from .rpc.server import RpcServer
 
         self.registry = Registry(methods.modules(wallets=not self.config.flag("disablewallet")))
-        self.rpc = RpcServer(self, self.config)
-        await self.rpc.start()
+
+    async def open_rpc(self) -> RpcServer:
+        """Starts the RPC server, if it does not run. ConfigError where it cannot."""
+        from .rpc.server import RpcServer
+
+        if self.rpc is None:
+            self.rpc = RpcServer(self, self.config)
+            await self.rpc.start()
+        return self.rpc
 
     def _write_ports(self) -> None:
         """ports.json: where this node listens, for who gave -port=0 or -rpcport=0."""
@@ -275,7 +302,8 @@ class Node:
             self.rpc.stop_accepting()
             await self.in_order(partial(self.rpc.stop, RPC_GRACE))
         await self.in_order(self._role.stop)
-        self.ports_file.unlink(missing_ok=True)
+        if not self.is_guest:
+            self.ports_file.unlink(missing_ok=True)
 
     async def in_order(self, *steps: Callable[[], Awaitable[None]]) -> None:
         """Takes the steps of a stop; one that fails does not keep the next from being taken."""

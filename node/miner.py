@@ -11,7 +11,7 @@ from pybitcoind.wallet.errors import WalletError
 
 from .config import ConfigError
 from .full import FullNode
-from .mining import Miner
+from .mining import InlineSearch, Miner
 
 if TYPE_CHECKING:
     from .app import Node
@@ -48,7 +48,8 @@ class MinerNode(FullNode):
         await super().start()
         node = self.node
         await self._payout()  # what is wrong with the wallet shows at the start, not at the first block
-        self.miner = Miner(node.chain, node.params, node.ports, self._payout, self._interval)
+        worker = InlineSearch(node.ports) if node.is_guest else None
+        self.miner = Miner(node.chain, node.params, node.ports, self._payout, self._interval, worker)
         self._mining = node.spawn("miner", self.miner.run())
 
     def _read_interval(self) -> float:

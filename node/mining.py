@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pybitcoind.chain.block_template import BlockTemplate, update_time, with_nonce
 from pybitcoind.chain.header_tree import HeaderNode
-from pybitcoind.chain.nonce_search import MAX_NONCE
+from pybitcoind.chain.nonce_search import MAX_NONCE, grind
 from pybitcoind.chain.params import ChainParams
 from pybitcoind.chain.ports import Ports
 from pybitcoind.chain.primitives.block import Block
@@ -30,6 +30,8 @@ BETTER = 1000
 CATCH_UP = 20.0
 """Seconds to wait, at most, for blocks whose headers are known already, before mining beside them."""
 RESTART_PAUSE = 1.0
+PIECE = 2_000
+"""Hashes on the loop between two looks at what else there is to do: some milliseconds."""
 
 
 class Mineable(Protocol):
@@ -53,6 +55,35 @@ class Mineable(Protocol):
     ) -> BlockTemplate: ...
 
     async def process_block(self, block: Block, *, requested: bool = False) -> BlockAccept: ...
+
+
+class NonceSearch(Protocol):
+    """Who hashes for the miner."""
+
+    async def search(self, header: bytes, target: int) -> int | None:
+        """The nonce, from the header's own on, that meets target; None if none does. Cancel to stop it."""
+
+    async def close(self) -> None: ...
+
+
+class InlineSearch:
+    """Hashes on the loop, in pieces: for a miner that is a guest in a test's process, with easy targets."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._clock = ports.clock
+
+    async def search(self, header: bytes, target: int) -> int | None:
+        start = int.from_bytes(header[76:], "little")
+        while start < MAX_NONCE:
+            nonce, tried = grind(header, target, start, PIECE)
+            if nonce is not None:
+                return nonce
+            start += tried
+            await self._clock.sleep(0)
+        return None
+
+    async def close(self) -> None:
+        """There is nothing to end."""
 
 
 class Worker:
@@ -131,10 +162,12 @@ class Miner:
         ports: Ports,
         payout: Callable[[], Awaitable[bytes]],
         interval: float = 0.0,
+        worker: NonceSearch | None = None,
     ) -> None:
+        """worker: None for a process of its own."""
         self.chain, self.params, self.ports = chain, params, ports
         self.payout, self.interval = payout, interval
-        self.worker = Worker(ports)
+        self.worker = worker or Worker(ports)
         self.found = 0
         self._extra_nonce = int.from_bytes(ports.random.bytes(4), "little")
 

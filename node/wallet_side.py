@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pybitcoind.wallet.chain_client import ChainClient
 from pybitcoind.wallet.errors import WalletError
+from pybitcoind.wallet.hd import new_seed
 from pybitcoind.wallet.manager import FOLDER, WalletManager
 
 from .config import ConfigError
@@ -40,6 +41,7 @@ class WalletSide:
             names=names,
             wallets_path=str(node.net_dir / FOLDER),
             remember=self._remember,
+            new_seed=node.new_seed or new_seed,
         )
         try:
             warnings = await manager.open()

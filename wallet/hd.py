@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,11 @@ from pybitcoind.chain.script import secp
 from pybitcoind.chain.script.base58check import decode_base58check, encode_base58check
 
 CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+
+
+def new_seed() -> bytes:
+    """For the keys of a new wallet: 32 bytes, fresh from the operating system."""
+    return os.urandom(32)
 
 
 def is_valid_secret(secret: bytes) -> bool:

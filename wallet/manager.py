@@ -7,7 +7,6 @@ that `run` gave has ended, which it does when the event bus is finished.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -19,12 +18,12 @@ from pybitcoind.chain.storage.database import StorageError
 from .chain_client import BlocksMissing, ChainClient
 from .errors import WalletError, WalletFault
 from .follow import Follower
+from .hd import new_seed
 from .settings import WalletSettings
 from .store import FILE, WalletStore
 from .wallet import Wallet
 
 FOLDER = "wallets"
-SEED_SIZE = 32
 RESEND_CHECK = 60.0
 """Seconds between looks at whether something is to be sent again."""
 
@@ -49,12 +48,14 @@ class WalletManager:
         names: Sequence[str] = (),
         wallets_path: str = FOLDER,
         remember: RememberWallet = lambda name, load: False,
+        new_seed: Callable[[], bytes] = new_seed,
     ) -> None:
-        """names: wallets to load in `open`; remember: see RememberWallet."""
+        """names: wallets to load in `open`; remember: see RememberWallet. new_seed: of each new wallet."""
         self.ports, self.params, self.client, self.settings = ports, params, client, settings
         self.wallets: dict[str, Wallet] = {}
         self.followers: dict[str, Follower] = {}
         self._names, self._wallets_path, self._remember = list(names), wallets_path, remember
+        self._new_seed = new_seed
         self._busy: dict[str, None] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._spawn: Spawn | None = None
@@ -154,7 +155,7 @@ class WalletManager:
         seed: bytes | None = None,
         load_on_startup: bool | None = None,
     ) -> tuple[Wallet, list[str]]:
-        """A new wallet, loaded, and warnings. seed: for tests; else fresh from the operating system."""
+        """A new wallet, loaded, and warnings. seed: None for a new one."""
         if not name:
             raise WalletError("Wallet name cannot be empty", WalletFault.INVALID_PARAMETER)
         self._check_name(name)
@@ -167,7 +168,7 @@ class WalletManager:
         try:
             store = await WalletStore.open(self.ports.storage, self._folder(name), self.params)
             if private_keys and not blank and seed is None:
-                seed = os.urandom(SEED_SIZE)
+                seed = self._new_seed()
             wallet = await Wallet.create(
                 name,
                 store,

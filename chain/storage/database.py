@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from sqlite3 import Connection as Connection
@@ -336,10 +336,21 @@ class FileStorage:
 
 
 class MemoryStorage:
-    """ports.Storage: databases in memory, whose content lives as long as this object, closed or open."""
+    """ports.Storage: databases in memory, whose content lives as long as this object, closed or open.
 
-    def __init__(self) -> None:
+    images: the content to begin with, as `images` gives it.
+    """
+
+    def __init__(self, images: Mapping[str, bytes] | None = None) -> None:
         self._connections: dict[str, Connection] = {}
+        for name, image in (images or {}).items():
+            database = MemoryDatabase(name)
+            database.connection.deserialize(image)
+            self._connections[name] = database.connection
+
+    def images(self) -> dict[str, bytes]:
+        """Each database as the bytes of its file, by name."""
+        return {name: connection.serialize() for name, connection in self._connections.items()}
 
     async def open(self, name: str, *, full_sync: bool = False) -> Database:
         database = MemoryDatabase(name, self._connections.get(name))
