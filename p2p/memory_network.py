@@ -2,7 +2,7 @@
 
 All nodes share one space of endpoints, like processes of one machine: what one listens on at 127.0.0.1 or ::1
 others can dial there. Each node has a name and an address of its own as well. Nothing here is random or
-timed, unless links are given a latency; so a run repeats itself.
+timed, unless a line is told to be (line.py); so a run repeats itself.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from pybitcoind.chain.ports import Clock, Endpoint, OnConnect
+from pybitcoind.chain.ports import Clock, Endpoint, OnConnect, Random
+
+from .line import Line
 
 WINDOW = 256 * 1024
 """Bytes a reader may be behind before its writer's data stays with the writer."""
@@ -37,8 +39,6 @@ class MemoryStream:
         """The other end is closed; what is in the inbox may still be read."""
         self._error: OSError | None = None
         self._closed = False
-        self._arrival = 0.0
-        """When the last of what is on the way arrives, monotonic."""
         self._readable = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
@@ -98,13 +98,12 @@ class MemoryStream:
             self._drained.set()
 
     def _carry(self, deliver: Callable[[bytes], None], data: bytes) -> None:
-        """Delivers now, or after the link's latency; never out of order."""
-        clock, latency = self._hub.clock, self._hub.latency
-        if clock is None or not (latency or self._arrival):
+        """Delivers now, or when the line does; never out of order."""
+        line = self._hub.line(self.owner, self.other.owner)
+        if line is None:
             deliver(data)
-            return
-        self._arrival = max(self._arrival, clock.monotonic() + latency)
-        clock.call_at(self._arrival, lambda: deliver(data))
+        else:
+            line.send(len(data), lambda: deliver(data))
 
     def _arrive(self, data: bytes) -> None:
         if self._closed or self._error:
@@ -202,6 +201,7 @@ class MemoryNetwork:
             raise ConnectionRefusedError(f"nobody listens at {endpoint[0]} port {endpoint[1]}")
         if not hub.linked(self.name, listener.owner):
             raise ConnectionRefusedError(f"no way from {self.name} to {listener.owner}")
+        await hub.round_trip(self.name, listener.owner)
         there, port = endpoint
         if there in hub.nodes:
             there = hub.nodes[there].host
@@ -230,10 +230,16 @@ class MemoryNetwork:
 
 
 class MemoryHub:
-    """What connects the nodes of one process. clock and latency (seconds): None and 0 deliver at once."""
+    """What connects the nodes of one process. Without a clock everything is delivered at once.
 
-    def __init__(self, clock: Clock | None = None, *, latency: float = 0.0) -> None:
-        self.clock, self.latency = clock, latency
+    random: for lines with jitter or loss. latency: seconds, of every line that is not told otherwise.
+    """
+
+    def __init__(
+        self, clock: Clock | None = None, random: Random | None = None, *, latency: float = 0.0
+    ) -> None:
+        self.clock, self.random, self.latency = clock, random, latency
+        self._lines: dict[tuple[str, str], Line] = {}
         self.nodes: dict[str, MemoryNetwork] = {}
         self._listeners: dict[Endpoint, MemoryListener] = {}
         self._streams: dict[MemoryStream, None] = {}
@@ -248,6 +254,22 @@ class MemoryHub:
         node = MemoryNetwork(self, name, host or f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
         self.nodes[name] = node
         return node
+
+    def line(self, a: str, b: str) -> Line | None:
+        """The line from a to b; None without a clock."""
+        line = self._lines.get((a, b))
+        if line is None and self.clock is not None:
+            line = self._lines[a, b] = Line(self.clock, self.random, delay=self.latency)
+        return line
+
+    async def round_trip(self, a: str, b: str) -> None:
+        """As long as it takes to knock at b's door and to hear that it opens."""
+        there, back = self.line(a, b), self.line(b, a)
+        if there is None or back is None:
+            return
+        heard = asyncio.get_running_loop().create_future()
+        there.send(0, lambda: back.send(0, lambda: heard.done() or heard.set_result(None)))
+        await heard
 
     def linked(self, a: str, b: str) -> bool:
         return frozenset((a, b)) not in self._cut

@@ -257,6 +257,13 @@ class Peer:
         elif not self.handshake.complete:
             self.disconnect("version handshake timeout")
 
+    def excuse_silence(self, now: float) -> None:
+        """As if it had been heard just now, and as if a ping that is under way had just been sent."""
+        for traffic in (self.connection.received, self.connection.sent):
+            if traffic.last:
+                traffic.last = int(now)
+        self.ping_started = now
+
     def maybe_ping(self, now: float) -> None:
         """Pings when it is time; gives the peer up when the last one was not answered."""
         if (

@@ -100,6 +100,8 @@ class PeerManager:
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._subscription: Subscription | None = None
         self._closed_sent = self._closed_received = 0
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when the handshake with a peer is complete, and when one is gone."""
         self.started_at = self.context.now()
 
     def _handler_table(self) -> dict[str, Handler]:
@@ -270,6 +272,12 @@ class PeerManager:
         if self.filters is not None:
             self.filters.wake()
 
+    def excuse_silence(self) -> None:
+        """The clock was set forward: peers are judged by what they do from now on."""
+        now = self.context.now()
+        for peer in self.peers.values():
+            peer.excuse_silence(now)
+
     # Peers come
 
     def _acceptor(self, bind: Bind) -> Callable[[Stream], Any]:
@@ -418,6 +426,7 @@ class PeerManager:
             peer.disconnect("feeler connection completed")
 
     def _on_complete(self, peer: Peer) -> None:
+        self.on_change()
         self.relay.complete_peer(peer)
         if self.filters is not None:
             self.filters.add_peer(peer)
@@ -457,6 +466,7 @@ class PeerManager:
             self.book.connected(peer.address, self.ports.clock.time())
         self.context.log.debug("net", f"Cleared nodestate for peer={peer.id}")
         self.outbound.peer_gone(peer)
+        self.on_change()
         self._wake()
 
     # Peers go

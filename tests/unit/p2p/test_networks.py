@@ -253,11 +253,14 @@ async def test_latency_keeps_the_order() -> None:
             calls.append((when, callback))
 
     clock = Clock()
-    hub = MemoryHub(clock, latency=0.5)  # type: ignore[arg-type]
+    hub = MemoryHub(clock)  # type: ignore[arg-type]
     hub.network("a"), hub.network("b")
     a, b, _ = await cut_pair(hub, "a", "b")
+    line = hub.line("a", "b")
+    assert line is not None
+    line.delay = 0.5
     a.write(b"1")
-    hub.latency = 0.1
+    line.delay = 0.1
     a.write(b"2")
     a.close()
     assert [when for when, _ in calls] == [100.5, 100.5, 100.5]
