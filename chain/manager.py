@@ -374,7 +374,7 @@ class ChainManager(ChainReader):
         """Takes tx into the mempool; raises TxInvalid. See `Acceptance.accept`."""
 
         async def accept() -> TxAccept:
-            accepted = await self._need_mempool().accept(
+            accepted = await self.need_mempool().accept(
                 tx, test_only=test_only, max_feerate=max_feerate, bypass_limits=bypass_limits
             )
             self._remember_scripts([accepted])
@@ -384,7 +384,7 @@ class ChainManager(ChainReader):
 
     async def test_package(self, txs: Sequence[Transaction]) -> PackageResult:
         """Whether txs, parents first, could all be taken in; nothing is."""
-        return await self.submit(lambda: check_dependent(self._need_mempool(), txs))
+        return await self.submit(lambda: check_dependent(self.need_mempool(), txs))
 
     async def accept_package(
         self, txs: Sequence[Transaction], max_feerate: int | None = None
@@ -392,13 +392,14 @@ class ChainManager(ChainReader):
         """Takes in a child, which comes last, and its parents."""
 
         async def accept() -> PackageResult:
-            result = await submit_package(self._need_mempool(), txs, max_feerate)
+            result = await submit_package(self.need_mempool(), txs, max_feerate)
             self._remember_scripts([one for one in result.results.values() if isinstance(one, TxAccept)])
             return result
 
         return await self.submit(accept)
 
-    def _need_mempool(self) -> Acceptance:
+    def need_mempool(self) -> Acceptance:
+        """What takes transactions in; TxInvalid on a node without mempool."""
         if self._acceptance is None:
             raise TxInvalid(TxFault.NO_MEMPOOL, "no-mempool")
         return self._acceptance

@@ -104,12 +104,32 @@ async def load(
 
     Runs on the owner task, one transaction after the other. The three options are importmempool's.
     """
-    log, pool = acceptance.ports.log, acceptance.pool
     try:
         data = await acceptance.ports.workers.run(path.read_bytes)
     except OSError:
-        log.info("Failed to open mempool file. Continuing anyway.")
+        acceptance.ports.log.info("Failed to open mempool file. Continuing anyway.")
         return None
+    return await take_in(
+        acceptance,
+        data,
+        use_current_time=use_current_time,
+        apply_fee_delta_priority=apply_fee_delta_priority,
+        apply_unbroadcast_set=apply_unbroadcast_set,
+        interrupted=interrupted,
+    )
+
+
+async def take_in(
+    acceptance: Acceptance,
+    data: bytes,
+    *,
+    use_current_time: bool = False,
+    apply_fee_delta_priority: bool = True,
+    apply_unbroadcast_set: bool = True,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> LoadCounts | None:
+    """As `load`, of what `pack` gave."""
+    log, pool = acceptance.ports.log, acceptance.pool
     try:
         txs, deltas, unbroadcast = _parsed(data)
     except MempoolFileError as error:

@@ -10,20 +10,16 @@ import asyncio
 import ipaddress
 import logging
 import socket
-import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from pybitcoind.chain.owner import OwnerStopped
-from pybitcoind.chain.storage.database import StorageError
-
 from ..config import Config, ConfigError
 from .amounts import Json, read_json, write_json
 from .auth import AuthError, Credentials, Whitelist
-from .context import RpcContext
-from .errors import RpcCode, RpcError, internal_bug
+from .errors import RpcCode, RpcError
+from .execute import execute
 from .web import HttpRequestParserPy, RawRequestMessage, web
 
 if TYPE_CHECKING:
@@ -394,30 +390,25 @@ class RpcServer:
         """Runs the method. Only RpcError comes out."""
         if self.warm_up is not None:
             raise RpcError(RpcCode.IN_WARMUP, self.warm_up)
-        method = self._node.registry.find(call.method)
+        self._node.registry.find(call.method)
         key = object()
         self.active[key] = (call.method, self._clock.monotonic())
         try:
-            context = RpcContext(self._node, call.wallet_name, call.user)
-            result = await method.call(context, call.params, check_result=self._check_result)
-            write_json(result)
+            result, _ = await execute(
+                self._node,
+                call.method,
+                call.params,
+                wallet=call.wallet_name,
+                user=call.user,
+                check_result=self._check_result,
+            )
             return result
-        except RpcError:
-            raise
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if not self._stopping or task is None:
                 raise
             task.uncancel()
             raise RpcError(RpcCode.CLIENT_NOT_CONNECTED, "Shutting down") from None
-        except OwnerStopped:
-            raise RpcError(RpcCode.CLIENT_NOT_CONNECTED, "Shutting down") from None
-        except StorageError as error:
-            self._node.fail(error)
-            raise RpcError(RpcCode.DATABASE_ERROR, str(error)) from None
-        except Exception as error:
-            self._log.error(f"{call.method} failed:\n{traceback.format_exc()}")
-            raise internal_bug(f"{type(error).__name__}: {error}") from None
         finally:
             del self.active[key]
 

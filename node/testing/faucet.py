@@ -1,0 +1,118 @@
+"""Money for tests: the coins of the ready chain and of every block that `mine` made without another wish."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from pybitcoind.chain.primitives.hashes import hash_from_hex, hash_hex
+from pybitcoind.chain.primitives.transaction import OutPoint, Transaction, TxOut
+
+from .blocks import FAUCET_SCRIPT, MATURITY, faucet_address, satoshis, script_of, spend_faucet
+
+if TYPE_CHECKING:
+    from .node import BitcoinNode
+
+FEERATE = 2
+"""Satoshis per vbyte of what the faucet pays."""
+DUST = 1000
+INPUT_VSIZE, OUTPUT_VSIZE, REST_VSIZE = 68, 34, 12
+
+
+@dataclass(frozen=True, slots=True)
+class Coin:
+    outpoint: OutPoint
+    value: int
+
+
+class Faucet:
+    """Pays from the faucet's key, by the coins that a node says there are. It has no state that a
+    reorganisation or a restore could make wrong."""
+
+    def __init__(self) -> None:
+        self._known: dict[OutPoint, int] = {}
+        """Coins that were ours, by value; the node is asked whether they still are."""
+        self.payments: dict[str, tuple[Coin, ...]] = {}
+        """What each payment spends, by txid."""
+
+    @property
+    def address(self) -> str:
+        return faucet_address()
+
+    async def pay(
+        self,
+        node: BitcoinNode,
+        outputs: Sequence[tuple[str, Decimal | int | float | str]],
+        *,
+        feerate: float = FEERATE,
+    ) -> str:
+        """One transaction from the faucet to (address, BTC) each, in node's mempool: its txid."""
+        outs = [TxOut(satoshis(amount), script_of(address)) for address, amount in outputs]
+        tx = await self.make(node, outs, feerate=feerate)
+        return await node.send(tx.raw.hex())
+
+    async def make(self, node: BitcoinNode, outs: Sequence[TxOut], *, feerate: float = FEERATE) -> Transaction:
+        """A signed transaction that pays outs and gives back the change; it is not sent yet."""
+        wanted = sum(out.value for out in outs)
+        outs_vsize = sum(9 + len(out.script_pubkey) for out in outs)
+        coins, total, fee = list[Coin](), 0, 0
+        async for coin in self._coins(node):
+            coins.append(coin)
+            total += coin.value
+            vsize = REST_VSIZE + INPUT_VSIZE * len(coins) + OUTPUT_VSIZE + outs_vsize
+            fee = int(feerate * vsize) + 1
+            if total >= wanted + fee:
+                break
+        else:
+            raise ValueError(
+                f"the faucet has {Decimal(total) / 10**8} BTC that can be spent now, not {Decimal(wanted) / 10**8}: "
+                "mine more blocks, each makes the coins of one a hundred blocks older spendable"
+            )
+        change = total - wanted - fee
+        all_outs = [*outs, *([TxOut(change, FAUCET_SCRIPT)] if change > DUST else [])]
+        tx = spend_faucet([(coin.outpoint, coin.value) for coin in coins], all_outs)
+        self.remember(tx, coins)
+        return tx
+
+    def remember(self, tx: Transaction, spent: Sequence[Coin]) -> None:
+        self.payments[hash_hex(tx.txid)] = tuple(spent)
+        for coin in spent:
+            self._known.pop(coin.outpoint, None)
+        for i, out in enumerate(tx.vout):
+            if out.script_pubkey == FAUCET_SCRIPT:
+                self._known[OutPoint(tx.txid, i)] = out.value
+
+    async def _coins(self, node: BitcoinNode) -> AsyncIterator[Coin]:
+        """Coins that the next block may spend, those known already first."""
+        offered = set[OutPoint]()
+        for outpoint, value in list(self._known.items()):
+            if await self._is_ready(node, outpoint):
+                offered.add(outpoint)
+                yield Coin(outpoint, value)
+            else:
+                self._known.pop(outpoint, None)
+        found = await node.rpc.scantxoutset("start", [f"addr({self.address})"])
+        for row in sorted(found["unspents"], key=lambda row: (row["height"], row["txid"])):
+            outpoint = OutPoint(hash_from_hex(row["txid"]), row["vout"])
+            ripe = not row["coinbase"] or found["height"] + 1 - row["height"] >= MATURITY
+            if ripe and outpoint not in offered and await self._is_ready(node, outpoint):
+                self._known[outpoint] = satoshis(row["amount"])
+                yield Coin(outpoint, satoshis(row["amount"]))
+
+    @staticmethod
+    async def _is_ready(node: BitcoinNode, outpoint: OutPoint) -> bool:
+        out = await node.rpc.gettxout(hash_hex(outpoint.txid), outpoint.vout, True)
+        return out is not None and not (out["coinbase"] and out["confirmations"] < MATURITY)
+
+    def double_spend(self, txid: str) -> str:
+        """A transaction (hex) that spends what payment txid of the faucet spends, all of it back to the
+        faucet. For `reorg(transactions=[...])`, or another node's `send`."""
+        if txid not in self.payments:
+            raise ValueError(f"{txid} is no payment of the faucet's")
+        coins = self.payments[txid]
+        left = sum(coin.value for coin in coins) - 20_000
+        tx = spend_faucet([(coin.outpoint, coin.value) for coin in coins], [TxOut(left, FAUCET_SCRIPT)])
+        self.payments[hash_hex(tx.txid)] = coins
+        return tx.raw.hex()
