@@ -204,7 +204,7 @@ class VirtualClock:
     kind = "virtual"
 
     def __init__(self, start: int) -> None:
-        self._start, self._now = start, 0.0
+        self._start, self._now = float(start), 0.0
         self._timers: list[tuple[float, int, _Timer]] = []
         self._numbers = count()
         self._flow = 0
@@ -217,7 +217,7 @@ class VirtualClock:
         return _VirtualNodeClock(self)
 
     def time(self) -> int:
-        return int(self._start + self._now)
+        return int(self._start + self._now + 1e-6)  # a sum of fractions may fall short of a second
 
     def monotonic(self) -> float:
         return self._now
@@ -228,7 +228,7 @@ class VirtualClock:
 
     def rewind(self, when: int) -> None:
         """Of wall time; timers go on. No node must be running."""
-        self._start = int(when - self._now)
+        self._start = when - self._now
 
     def mined(self) -> None:
         pass

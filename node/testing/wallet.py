@@ -65,7 +65,7 @@ class BitcoinWallet:
         change; the new txid."""
         known = await self.rpc.gettransaction(txid, verbose=True)
         tx, rate = known["decoded"], Decimal(str(fee_rate))
-        fee = int(rate * tx["vsize"]) + 1
+        fee = int(rate * (tx["vsize"] + len(tx["vin"]))) + 1  # a signature may be a byte longer
         more = fee - satoshis(-known["fee"])
         inputs = [{"txid": txin["txid"], "vout": txin["vout"], "sequence": 0xFFFFFFFD} for txin in tx["vin"]]
         outputs: list[dict[str, Any]] = []
