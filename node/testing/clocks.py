@@ -408,7 +408,7 @@ class _Watch:
     def leave(self, clock: VirtualClock) -> None:
         self.clocks.remove(clock)
         if not self.clocks:
-            self._selector.select = self._select
+            del self._selector.select  # the class's own shows again
             del self._by_loop[id(self.loop)]
 
     def _before_sleeping(self, timeout: float | None = None) -> Any:

@@ -101,13 +101,15 @@ def bare_ports(storage: MemoryStorage, now: int) -> Ports:
     return Ports(SystemClock(now), SystemRandom(0), _NoNetwork(), InlineWorkers(), storage, MemoryLog())
 
 
-def common_options(spec: Spec, clock_start: int) -> list[str]:
-    """Options of every node of ours, wherever it runs."""
+def common_options(spec: Spec, clock: NetworkClock) -> list[str]:
+    """Options of every node, wherever it runs."""
     options = ["-regtest", f"-role={spec.role}", "-dnsseed=0", "-fallbackfee=0.0001"]
     options += ["-keypool=10"]  # keys to watch for ahead: to make a thousand takes longer than most tests
     options += ["-maxtipage=1000000000"]  # a chain that was made long ago is no reason to hold back
     if spec.role == "miner":
-        options.append("-minerinterval=600" if clock_start else "-minerinterval=1")
+        options.append("-minerinterval=600" if clock.kind == "virtual" else "-minerinterval=1")
+    if clock.stands_at:  # such a clock jumps, and nobody is to be blamed for his silence meanwhile
+        options.append("-peertimeout=2000000000")
     return options
 
 
@@ -196,7 +198,7 @@ class HostedEngine:
         host, port = self.endpoint
         config = Config()
         options = [
-            *common_options(self.spec, 0 if self.world.clock.kind == "real" else 1),
+            *common_options(self.spec, self.world.clock),
             f"-datadir=/dev/null/{self.spec.name}",  # so that nothing can be written there
             "-nosettings",
             "-persistmempool=0",

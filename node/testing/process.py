@@ -65,7 +65,7 @@ class ProcessEngine:
     def command(self) -> list[str]:
         ours = self.spec.program is None
         program = [sys.executable, "-m", "pybitcoind.node.main"] if ours else [str(self.spec.program)]
-        options = common_options(self.spec, 0)
+        options = common_options(self.spec, self.world.clock)
         if not ours:
             options = [option for option in options if not option.startswith(_OURS_ONLY)]
             options += ["-server", "-listenonion=0", "-discover=0", "-fixedseeds=0", "-natpmp=0", "-v2transport=0"]
