@@ -5,6 +5,7 @@ A method whose own order of checks matters declares STR, HEX_TEXT or ANY and cal
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -65,9 +66,12 @@ def parse_hash(value: Json, name: str) -> bytes:
     return bytes.fromhex(text)[::-1]
 
 
+_HEX = re.compile("[0-9a-fA-F]+")
+
+
 def is_hex(text: str) -> bool:
     """Hex digits only, an even and positive number of them (bytes.fromhex would allow blanks)."""
-    return len(text) % 2 == 0 and len(text) > 0 and all(c in "0123456789abcdefABCDEF" for c in text)
+    return len(text) % 2 == 0 and _HEX.fullmatch(text) is not None
 
 
 def parse_hex(value: Json, name: str) -> bytes:
