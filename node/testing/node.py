@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 DEFAULT_WALLET = "wallet"
-_UNKNOWN_WALLET, _NOT_LOADED = -18, -35
+PLAIN_VSIZE = 110
+"""Of a transaction that spends one coin to one output, both P2WPKH; a short signature may make it 109."""
+_UNKNOWN_WALLET = -18
 _NOT_IN_MEMPOOL = -5
 ACCEPTED = (None, "inconclusive", "duplicate")
 """What submitblock answers for a valid block, on whatever branch."""
@@ -298,18 +301,16 @@ class BitcoinNode:
         110. Mines one block, which has nothing else of the mempool.
         """
         rates = [feerates] if isinstance(feerates, (int, float)) else list(feerates)
-        ballast = max(0, size - 128)
+        ballast = max(0, size - PLAIN_VSIZE - 16)
         outs = [] if not ballast else [TxOut(0, b"\x6a" + push_data(bytes(ballast)))]
-        vsize = 115 + (0 if not ballast else 14 + ballast)
-        values = [int(rates[i % len(rates)] * vsize) + DUST for i in range(n)]
+        vsize = PLAIN_VSIZE + sum(len(out.serialize()) for out in outs)
+        values = [math.ceil(rates[i % len(rates)] * vsize) + DUST for i in range(n)]
         fan = await self.network.faucet.make(self, [TxOut(value, blocks.FAUCET_SCRIPT) for value in values])
         await self.mine(transactions=[fan.raw.hex()])
         txids = []
         for i, value in enumerate(values):
             coin = Coin(OutPoint(fan.txid, i), value)
-            tx = blocks.spend_faucet([(coin.outpoint, value)], [TxOut(DUST, blocks.FAUCET_SCRIPT), *outs])
-            exact = int(rates[i % len(rates)] * tx.vsize) + 1
-            back = TxOut(value - exact, blocks.FAUCET_SCRIPT)
+            back = TxOut(DUST, blocks.FAUCET_SCRIPT)
             tx = blocks.spend_faucet([(coin.outpoint, value)], [back, *outs])
             self.network.faucet.remember(tx, [coin])
             txids.append(await self.send(tx))
