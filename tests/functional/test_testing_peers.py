@@ -1,0 +1,70 @@
+"""The test kit's raw peers, and nodes as outside clients see them."""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import urlsplit
+
+import pytest
+
+from pybitcoind.node.localnet.client import NodeError
+from pybitcoind.node.testing import BitcoinNetwork, RpcFailure
+from pybitcoind.node.testing.rpc import HttpTransport, Rpc
+from pybitcoind.p2p import messages as m
+
+MODES = ["memory", "tcp"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_raw_peer_talks(mode: str) -> None:
+    async with BitcoinNetwork(1, mode=mode) as network:
+        (node,) = network.nodes
+        peer = await node.raw_peer(user_agent=b"/mine:1/", start_height=7)
+        (known,) = await node.rpc.getpeerinfo()
+        assert (known["subver"], known["startingheight"], known["permissions"]) == ("/mine:1/", 7, [])
+        peer.send(m.GetHeaders([bytes.fromhex(await node.rpc.getblockhash(99))[::-1]]))
+        headers = await peer.wait_for(m.Headers)
+        assert [header.hash[::-1].hex() for header in headers.headers][-1] == await node.tip()
+        await peer.sync()
+        assert peer.of(m.Pong)
+        await node.mine()
+        await peer.wait_for(m.InvMessage)
+        await peer.close()
+        await node.wait_for_peers(0)
+
+
+async def test_a_raw_peer_times_out_with_what_it_got() -> None:
+    async with BitcoinNetwork(1) as network:
+        peer = await network[0].raw_peer()
+        began = network.clock.monotonic()
+        with pytest.raises(AssertionError, match=r"waited 20.0 s in vain: received \['version'"):
+            await peer.wait_for(m.MerkleBlockMessage) if hasattr(m, "MerkleBlockMessage") else (
+                await peer.wait_closed()
+            )
+        assert network.clock.monotonic() == began + 20
+
+
+async def test_an_outside_client() -> None:
+    async with BitcoinNetwork(1) as network:
+        (node,) = network.nodes
+        wallet = await node.wallet("my wallet")
+        url = urlsplit(await wallet.rpc_url())
+        assert url.scheme == "http" and url.hostname == "127.0.0.1" and url.path == "/wallet/my%20wallet"
+        assert await node.rpc_url() == f"http://{url.netloc}/"
+        transport = HttpTransport(lambda: url.port or 0, lambda: f"{url.username}:{url.password}")
+        client = Rpc(transport)
+        assert await client.getblockcount() == 101
+        assert (await client.for_wallet("my wallet").getwalletinfo())["walletname"] == "my wallet"
+        assert await client.getblockchaininfo() == await node.rpc.getblockchaininfo()
+        with pytest.raises(RpcFailure, match="Block height out of range"):
+            await client.getblockhash(1000)
+        hashes = await asyncio.gather(*(client.getblockhash(height) for height in range(10)))
+        assert len(set(hashes)) == 10
+        await transport.close()
+        wrong = Rpc(HttpTransport(lambda: url.port or 0, lambda: "test:wrong"))
+        with pytest.raises(AssertionError, match="HTTP status 401"):
+            await wrong.getblockcount()
+        await node.stop()
+        with pytest.raises(AssertionError, match="no answer on port"):
+            await client.getblockcount()
+    assert NodeError
