@@ -11,6 +11,7 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -104,6 +105,8 @@ class RpcServer:
         self.active: dict[object, tuple[str, float]] = {}
         """Running commands: name and when it began, monotonic."""
         self.port = 0
+        self.around_request: Callable[[], AbstractContextManager[object]] = nullcontext
+        """Entered for as long as a request is served (node/testing lets time pass meanwhile)."""
         self._routes: list[tuple[str, HttpHandler]] = []
         self._whitelist = Whitelist(config)
         self._check_result = config.flag("rpcdoccheck")
@@ -280,7 +283,8 @@ class RpcServer:
         assert task is not None
         self._running.add(task)
         try:
-            response = await handler(request)
+            with self.around_request():
+                response = await handler(request)
         finally:
             self._busy -= 1
             self._running.discard(task)

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
@@ -108,7 +109,7 @@ class HttpTransport:
                 writer.write(head.encode() + body)
                 status, data = await _answer(reader)
             except (OSError, EOFError, ValueError) as error:
-                writer.close()
+                await _close(writer)
                 if kept:
                     continue  # the node had closed it meanwhile
                 raise NodeFailed(f"no answer on port {self._port()}: {error or type(error).__name__}") from None
@@ -127,12 +128,13 @@ class HttpTransport:
     async def close(self) -> None:
         idle, self._idle = self._idle, []
         for _, writer in idle:
-            writer.close()
-        for _, writer in idle:
-            try:
-                await writer.wait_closed()
-            except OSError:
-                pass
+            await _close(writer)
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
 
 
 async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
