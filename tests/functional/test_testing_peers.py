@@ -58,9 +58,10 @@ async def test_an_outside_client() -> None:
         hashes = await asyncio.gather(*(client.getblockhash(height) for height in range(10)))
         assert len(set(hashes)) == 10
         await transport.close()
-        wrong = Rpc(HttpTransport(lambda: url.port or 0, lambda: "test:wrong"))
+        wrong = HttpTransport(lambda: url.port or 0, lambda: "test:wrong")
         with pytest.raises(AssertionError, match="HTTP status 401"):
-            await wrong.getblockcount()
+            await Rpc(wrong).getblockcount()
+        await wrong.close()
         await node.stop()
         with pytest.raises(AssertionError, match="no answer on port"):
             await client.getblockcount()
