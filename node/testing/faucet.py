@@ -53,7 +53,9 @@ class Faucet:
         tx = await self.make(node, outs, feerate=feerate)
         return await node.send(tx.raw.hex())
 
-    async def make(self, node: BitcoinNode, outs: Sequence[TxOut], *, feerate: float = FEERATE) -> Transaction:
+    async def make(
+        self, node: BitcoinNode, outs: Sequence[TxOut], *, feerate: float = FEERATE
+    ) -> Transaction:
         """A signed transaction that pays outs and gives back the change; it is not sent yet."""
         wanted = sum(out.value for out in outs)
         outs_vsize = sum(9 + len(out.script_pubkey) for out in outs)

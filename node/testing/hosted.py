@@ -307,7 +307,7 @@ class HostedEngine:
         return Rpc(_Direct(lambda: self.node, self.world.clock))
 
     async def rpc_endpoint(self) -> tuple[str, int]:
-        """"user:password" and port of the RPC server, which runs from now on."""
+        """ "user:password" and port of the RPC server, which runs from now on."""
         server = await self.node.open_rpc()
         server.warm_up, server.around_request = None, self.world.clock.flowing
         return f"{USER}:{self.password}", server.port
@@ -327,4 +327,3 @@ class _Direct:
 
     async def call(self, method: str, params: Any, wallet: str | None) -> Any:
         return await DirectTransport(self._node(), self._clock).call(method, params, wallet)
-

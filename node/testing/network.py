@@ -298,9 +298,7 @@ class BitcoinNetwork:
 
     def _wire(self, dialler: BitcoinNode, listener: BitcoinNode) -> Wire:
         if self.mode == "memory":
-            return MemoryWire(
-                self.world.hub, dialler.name, listener.name, lambda: listener.engine.endpoint
-            )
+            return MemoryWire(self.world.hub, dialler.name, listener.name, lambda: listener.engine.endpoint)
         from .proxy import ProxyWire
 
         return ProxyWire(self.clock, self.random, lambda: listener.engine.endpoint)
@@ -385,7 +383,9 @@ class BitcoinNetwork:
     ) -> T:
         """The first true value of probe. WaitFailed, an AssertionError, says what was waited for and what was
         seen instead."""
-        return await self.world.news.wait(what, probe, saw, self.clock, self.limit if limit is None else limit)
+        return await self.world.news.wait(
+            what, probe, saw, self.clock, self.limit if limit is None else limit
+        )
 
     async def wait_for_sync(self, *nodes: BitcoinNode, mempools: bool = False) -> str:
         """Until all nodes that run (or those named) have one tip, their wallets and indexes too: its hash.

@@ -35,7 +35,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("bitcoin", "pybitcoind's nodes for tests")
     group.addoption("--bitcoin-mode", help="memory, tcp or process, where a test's marker does not say")
     group.addoption("--bitcoin-program", help="path of a bitcoind to run the tests against, as processes")
-    group.addoption("--bitcoin-seed", type=int, help="of all that is random, where a test's marker does not say")
+    group.addoption(
+        "--bitcoin-seed", type=int, help="of all that is random, where a test's marker does not say"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

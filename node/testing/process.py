@@ -68,7 +68,14 @@ class ProcessEngine:
         options = common_options(self.spec, self.world.clock)
         if not ours:
             options = [option for option in options if not option.startswith(_OURS_ONLY)]
-            options += ["-server", "-listenonion=0", "-discover=0", "-fixedseeds=0", "-natpmp=0", "-v2transport=0"]
+            options += [
+                "-server",
+                "-listenonion=0",
+                "-discover=0",
+                "-fixedseeds=0",
+                "-natpmp=0",
+                "-v2transport=0",
+            ]
             if not self._rpc_port:
                 self._rpc_port, port = _free_ports()
                 self.endpoint = ("127.0.0.1", port)
@@ -203,4 +210,3 @@ def _environment() -> Mapping[str, str]:
     packages = str(Path(next(iter(pybitcoind.node.__path__))).parent.parent)
     inherited = os.environ.get("PYTHONPATH", "")
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (packages, inherited)))}
-

@@ -112,7 +112,9 @@ class HttpTransport:
                 await _close(writer)
                 if kept:
                     continue  # the node had closed it meanwhile
-                raise NodeFailed(f"no answer on port {self._port()}: {error or type(error).__name__}") from None
+                raise NodeFailed(
+                    f"no answer on port {self._port()}: {error or type(error).__name__}"
+                ) from None
             except BaseException:
                 writer.close()
                 raise
@@ -142,7 +144,11 @@ async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     status = int(head.split(" ", 2)[1])
     length = next(
-        (int(line.partition(":")[2]) for line in head.split("\r\n") if line.lower().startswith("content-length:")),
+        (
+            int(line.partition(":")[2])
+            for line in head.split("\r\n")
+            if line.lower().startswith("content-length:")
+        ),
         0,
     )
     return status, await reader.readexactly(length)

@@ -87,7 +87,9 @@ async def test_a_wait_in_vain_says_what_it_saw() -> None:
             await network.wait_for_sync()
         assert "waited 3 s for one tip everywhere; saw a at 102 " in str(failed.value)
         assert ", b at 101 " in str(failed.value)
-        with pytest.raises(WaitFailed, match=r"b: transaction f{64}; saw no such transaction; b at height 101"):
+        with pytest.raises(
+            WaitFailed, match=r"b: transaction f{64}; saw no such transaction; b at height 101"
+        ):
             await b.wait_for_tx("f" * 64)
         with pytest.raises(WaitFailed, match="its log ends with\n"):
             await b.wait_for_height(102)
@@ -102,7 +104,9 @@ async def test_rpc_is_typed_and_says_what_http_says() -> None:
         address = await node.new_address()
         assert (await node.rpc.validateaddress(address))["isvalid"]
         assert (await node.rpc.call("getblockhash", height=0)) == await node.rpc.getblockhash(0)
-        with pytest.raises(RpcFailure, match=r"getblockhash: Block height out of range \(code -8\)") as failed:
+        with pytest.raises(
+            RpcFailure, match=r"getblockhash: Block height out of range \(code -8\)"
+        ) as failed:
             await node.rpc.getblockhash(500)
         assert failed.value.code == -8
         with pytest.raises(RpcFailure, match="Method not found"):

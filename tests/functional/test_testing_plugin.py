@@ -105,7 +105,9 @@ def test_in_a_project_of_its_own(tmp_path: Path, runner: str) -> None:
 
 def test_nothing_but_pytest_is_imported(tmp_path: Path) -> None:
     project(tmp_path, {"test_lazy.py": LAZY})
-    assert "1 passed" in run_pytest(tmp_path, "-p", "no:asyncio", "-p", "no:anyio", "-p", "no:hypothesispytest")
+    assert "1 passed" in run_pytest(
+        tmp_path, "-p", "no:asyncio", "-p", "no:anyio", "-p", "no:hypothesispytest"
+    )
 
 
 def test_options_of_the_command_line(tmp_path: Path) -> None:
