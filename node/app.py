@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .rpc.getblocktemplate import TemplateCache
     from .rpc.registry import Registry
     from .rpc.server import RpcServer
+    from .socks5 import Proxies
     from .spv_client import SpvClient
 
 T = TypeVar("T")

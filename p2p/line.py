@@ -22,8 +22,8 @@ class Line:
     """A perfect line at first: what is sent arrives at once.
 
     delay: seconds on the way. jitter: up to so many seconds more, at random. bandwidth: bytes a second; 0 for
-    no limit. loss: chance of a piece to be lost and sent again; with 1 nothing arrives any more, and nobody is
-    told, until it is less than 1 again.
+    no limit. loss: chance of a piece to be lost and sent again; with 1 nothing arrives any more, and nobody
+    is told, until it is less than 1 again.
     """
 
     def __init__(self, clock: Clock, random: Random | None = None, *, delay: float = 0.0) -> None:

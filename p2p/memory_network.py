@@ -267,9 +267,9 @@ class MemoryHub:
         there, back = self.line(a, b), self.line(b, a)
         if there is None or back is None:
             return
-        heard = asyncio.get_running_loop().create_future()
-        there.send(0, lambda: back.send(0, lambda: heard.done() or heard.set_result(None)))
-        await heard
+        heard = asyncio.Event()
+        there.send(0, lambda: back.send(0, heard.set))
+        await heard.wait()
 
     def linked(self, a: str, b: str) -> bool:
         return frozenset((a, b)) not in self._cut

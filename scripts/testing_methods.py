@@ -98,7 +98,7 @@ def first_sentence(text: str) -> str:
 
 
 def declaration(method: Method) -> str:
-    args = [arg for arg in method.args]
+    args = list(method.args)
     last_required = max((i for i, arg in enumerate(args) if not arg.optional), default=-1)
     parameters, values = ["self"], []
     for i, arg in enumerate(args):

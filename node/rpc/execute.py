@@ -1,4 +1,4 @@
-"""Runs one RPC method: what goes wrong comes out as RpcError, whoever asked (HTTP, or a test in our process)."""
+"""Runs one RPC method: what goes wrong comes out as RpcError, whether HTTP asked or a test beside us."""
 
 from __future__ import annotations
 

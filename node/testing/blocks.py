@@ -85,7 +85,7 @@ def make_block(
     txs: Sequence[Transaction] = (),
     tail: bytes = b"\x00",
 ) -> Block:
-    """A solved block. Fees are not claimed. tail: in the coinbase behind the height, so that branches differ."""
+    """A solved block; fees are not claimed. tail: in the coinbase behind the height, as branches differ."""
     subsidy = block_subsidy(height, params())
     vtx = [make_coinbase(height, script_pubkey, subsidy, tail=tail), *txs]
     vtx[0] = generate_commitment(vtx)

@@ -246,7 +246,7 @@ class VirtualClock:
             await asyncio.sleep(0)
             return
         over = asyncio.get_running_loop().create_future()
-        timer = self.call_at(self._now + seconds, lambda: over.done() or over.set_result(None))
+        timer = self.call_at(self._now + seconds, lambda: _settle(over))
         try:
             await over
         finally:
@@ -288,15 +288,13 @@ class VirtualClock:
     async def idle(self) -> None:
         """Until nothing is left to be done at this moment."""
         self._attach()
-        while self._ring():
-            await asyncio.sleep(0)
         done = asyncio.get_running_loop().create_future()
         self._idle.append(done)
         await done
 
     async def advance(self, seconds: float) -> None:
-        """In strides, so that who is silent times out; after PROBATION the rest in one, on behalf of all whose
-        connections have stood until then."""
+        """In strides, so that who is silent times out; after PROBATION the rest in one, as whoever is still
+        connected then is alive."""
         await self.idle()
         end, begun = self._now + seconds, self._now
         while self._now < end:
@@ -327,13 +325,17 @@ class VirtualClock:
                 return True
             idle, self._idle = self._idle, []
             for future in idle:
-                if not future.done():
-                    future.set_result(None)
+                _settle(future)
             return True
         if not self._flow or (when := self._next()) is None:
             return False
         self._now = max(self._now, when)
         return self._ring()
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 class _Timeout:
@@ -354,10 +356,10 @@ class _Timeout:
         if self._timer is not None and not self._timer.cancelled:
             self._limit.reschedule(asyncio.get_running_loop().time())
 
-    async def __aexit__(self, *exc: Any) -> bool | None:
+    async def __aexit__(self, *exc: Any) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        return await self._limit.__aexit__(*exc)
+        await self._limit.__aexit__(*exc)
 
 
 class _VirtualNodeClock:
@@ -385,8 +387,6 @@ class _VirtualNodeClock:
 class _Watch:
     """Asks the virtual clocks of a loop before it sleeps."""
 
-    _by_loop: dict[int, _Watch] = {}
-
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         selector = getattr(loop, "_selector", None)
         if selector is None:
@@ -400,24 +400,31 @@ class _Watch:
 
     @classmethod
     def over(cls, loop: asyncio.AbstractEventLoop) -> _Watch:
-        watch = cls._by_loop.get(id(loop))
+        watch = _watches.get(id(loop))
         if watch is None or watch.loop is not loop:
-            watch = cls._by_loop[id(loop)] = cls(loop)
+            watch = _watches[id(loop)] = cls(loop)
         return watch
 
     def leave(self, clock: VirtualClock) -> None:
         self.clocks.remove(clock)
         if not self.clocks:
             del self._selector.select  # the class's own shows again
-            del self._by_loop[id(self.loop)]
+            del _watches[id(self.loop)]
 
     def _before_sleeping(self, timeout: float | None = None) -> Any:
         if timeout is not None and timeout <= 0:
             return self._select(timeout)
         events = self._select(0)
-        if events or any([clock.loop_is_idle() for clock in self.clocks]):
+        if events or self._clocks_have_work():
             return events
         return self._select(timeout)
+
+    def _clocks_have_work(self) -> bool:
+        return bool(sum(clock.loop_is_idle() for clock in self.clocks))  # every one is asked
+
+
+_watches: dict[int, _Watch] = {}
+"""By the loop's id."""
 
 
 def make_clock(kind: str | NetworkClock, start: int) -> NetworkClock:

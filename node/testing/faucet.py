@@ -69,8 +69,8 @@ class Faucet:
                 break
         else:
             raise ValueError(
-                f"the faucet has {Decimal(total) / 10**8} BTC that can be spent now, not {Decimal(wanted) / 10**8}: "
-                "mine more blocks, each makes the coins of one a hundred blocks older spendable"
+                f"the faucet has {Decimal(total) / 10**8} BTC that can be spent now, not "
+                f"{Decimal(wanted) / 10**8}: mine more blocks, each makes the coins of one a hundred blocks older spendable"
             )
         change = total - wanted - fee
         all_outs = [*outs, *([TxOut(change, FAUCET_SCRIPT)] if change > DUST else [])]

@@ -80,7 +80,7 @@ class BitcoinNetwork:
         self.first_height = blocks.READY_HEIGHT if chain == "ready" else 0
         self._topology = topology
         self._specs, self._pairs = _specs(nodes, roles or {}, topology)
-        self._program, self._options = program and str(program), tuple(options)
+        self._program, self._options = str(program) if program else None, tuple(options)
         chance = SystemRandom(int.from_bytes(seed.to_bytes(16, "big", signed=True), "big"))
         self.random = chance
         """Of links and topology, by the seed."""
@@ -188,7 +188,7 @@ class BitcoinNetwork:
         """One more node, started and linked to some of the others. program: a bitcoind, beside our nodes in
         any mode but memory."""
         name = name or f"node{len(self._nodes)}"
-        spec = Spec(name, role, (*self._options, *options), program and str(program))
+        spec = Spec(name, role, (*self._options, *options), str(program) if program else None)
         node = self._add(spec, await self._first_store(spec, chain))
         await node.engine.start()
         await self._load_chain(node, chain)
@@ -432,7 +432,7 @@ class BitcoinNetwork:
         return tip, pool, level
 
     async def wait_for_tx(self, txid: str, *nodes: BitcoinNode, confirmations: int = 0) -> None:
-        """Until all full nodes that run (or those named) have the transaction. See BitcoinNode.wait_for_tx."""
+        """Until all full nodes that run (or those named) have the transaction; as BitcoinNode.wait_for_tx."""
         for node in nodes or [node for node in self.nodes if node.running and node.role != "spv"]:
             await node.wait_for_tx(txid, confirmations=confirmations)
 

@@ -349,7 +349,7 @@ class BitcoinNode:
         await self.wait_until(f"{count} connections", probe)
 
     async def wait_for_tx(self, txid: str, *, confirmations: int = 0) -> None:
-        """Until it has the transaction, in its mempool or confirmed; with confirmations: in a block that deep.
+        """Until it has the transaction, in its mempool or confirmed; confirmations: in a block that deep.
 
         Blocks before the node was started, or before the first such call, are not looked through.
         """

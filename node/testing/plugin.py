@@ -3,9 +3,9 @@
 pytest loads this file in every run of whoever has pybitcoind installed, so it imports nothing but pytest
 until one of the fixtures is used.
 
-Tests that use the fixtures are coroutines. pytest-asyncio runs them where it is installed (in strict mode with
-its marker, as always), anyio where the test asks for it; else this plugin does, and async fixtures that such
-tests use too.
+Tests that use the fixtures are coroutines. pytest-asyncio runs them where it is installed (in strict mode
+with its marker, as always), anyio where the test asks for it; else this plugin does, and async fixtures that
+such tests use too.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def settings_of(item: pytest.Item, config: pytest.Config) -> dict[str, Any]:
     for marker in item.iter_markers("bitcoin"):
         if marker.args:
             raise pytest.UsageError("the marker bitcoin takes named arguments only")
-        settings = marker.kwargs | settings
+        settings = dict(marker.kwargs) | settings
     for name in ("mode", "program", "seed"):
         value = config.getoption(f"bitcoin_{name}")
         if value is not None:
@@ -128,7 +128,7 @@ def _runner(item: pytest.Item) -> asyncio.Runner:
 @pytest.hookimpl(tryfirst=True)
 def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> object | None:
     """Runs async fixtures of tests that are ours: as they are, or up to their yield and after the test on."""
-    function = fixturedef.func
+    function: Any = fixturedef.func
     is_generator = inspect.isasyncgenfunction(function)
     item = request.node
     if not (is_generator or inspect.iscoroutinefunction(function)):
@@ -137,6 +137,7 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.Fix
         return None
     runner = _runner(item)
     values = {name: request.getfixturevalue(name) for name in fixturedef.argnames}
+    result: object
     if not is_generator:
         result = runner.run(function(**values))
     else:

@@ -1,4 +1,4 @@
-"""A node as a process of its own: our daemon, or a bitcoind named by its path. Below a folder of the test's."""
+"""A node as a process of its own, below a folder of the test's: our daemon, or a bitcoind named by its path."""
 
 from __future__ import annotations
 
@@ -90,18 +90,7 @@ class ProcessEngine:
         return [*program, *options, *as_options(self.spec.options)]
 
     async def start(self) -> None:
-        if not (self.spec.program is None or Path(self.spec.program).exists()):
-            raise NodeFailed(f"there is no program {self.spec.program}")
-        (self.net_dir / "ports.json").unlink(missing_ok=True)
-        with self.stderr.open("wb") as stderr:
-            self._process = subprocess.Popen(
-                self.command(),
-                env=_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=stderr,
-                start_new_session=True,
-            )
+        self._spawn()
         deadline = asyncio.get_running_loop().time() + START_LIMIT
         while not await self._is_ready():
             if not self.running:
@@ -110,6 +99,21 @@ class ProcessEngine:
                 await self.kill()
                 raise NodeFailed(f"{self.spec.name} did not answer in {START_LIMIT:g} s: {self.last_words()}")
             await asyncio.sleep(STEP)
+
+    def _spawn(self) -> None:
+        (self.net_dir / "ports.json").unlink(missing_ok=True)
+        with self.stderr.open("wb") as stderr:
+            try:
+                self._process = subprocess.Popen(
+                    self.command(),
+                    env=_environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=stderr,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise NodeFailed(f"cannot run {self.spec.program}: {error.strerror}") from None
 
     async def _is_ready(self) -> bool:
         if self.spec.program is None:

@@ -1,7 +1,7 @@
 """What a network is at one moment: to be rewound to, opened again as another network, or kept in a folder.
 
-A saved snapshot has one data directory a node, as our daemon has it: `pybitcoind -regtest -datadir=FOLDER/NODE`
-runs on it too.
+A saved snapshot has one data directory a node, as our daemon has it, which runs on it too:
+`pybitcoind -regtest -datadir=FOLDER/NODE`.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ async def test_roles() -> None:
     async with BitcoinNetwork(
         ["full", "miner", "light"], roles={"miner": "miner", "light": "spv"}, topology="mesh"
     ) as network:
-        full, miner, light = network.nodes
+        full, _, light = network.nodes
         wallet = await light.wallet()
         await network.fund(wallet, "0.5")
         assert await wallet.balance() == Decimal("0.5")

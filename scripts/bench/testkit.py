@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+"""The test kit: what one more node costs, a hundred of them, and a small test with ours and with Core's daemon.
+
+Usage: [BITCOIND=/path/to/bitcoind] scripts/bench/testkit.py [RUNS]
+
+The small test: two nodes on a chain of 101 blocks, linked; fund a wallet, pay, confirm, reorganise. Imports
+and the first node of the process, which makes the ready chain's databases, are left out: a run of tests has
+them once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from _bench import Figures
+
+from pybitcoind.node.testing import BitcoinNetwork
+
+HUNDRED = 100
+TIMES_FASTER = 10
+
+
+def megabytes() -> float:
+    """Resident memory now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6
+
+
+async def small_test(program: str | None = None) -> None:
+    async with BitcoinNetwork(2, program=program) as network:
+        alice, bob = network.nodes
+        wallet = await bob.wallet()
+        await network.fund(wallet, 2)
+        txid = await wallet.pay(await alice.wallet(), 1)
+        await alice.wait_for_tx(txid)
+        await alice.mine()
+        await network.wait_for_sync()
+        await bob.reorg(1)
+        await network.wait_for_sync()
+        assert await alice.mempool() == [txid]
+
+
+async def one_more(network: BitcoinNetwork, count: int) -> tuple[list[float], float]:
+    """Seconds until each of count more nodes answers, and megabytes of one."""
+    gc.collect()
+    before, seconds = megabytes(), []
+    for _ in range(count):
+        began = time.perf_counter()
+        node = await network.add_node()
+        await node.rpc.getblockcount()
+        seconds.append(time.perf_counter() - began)
+    return seconds, (megabytes() - before) / count
+
+
+async def hundred() -> tuple[float, float]:
+    """Seconds until a hundred nodes are up, linked and on one tip; megabytes of the whole process then."""
+    began = time.perf_counter()
+    async with BitcoinNetwork(HUNDRED, topology="random") as network:
+        await network.wait_for_sync()
+        return time.perf_counter() - began, megabytes()
+
+
+async def process() -> float:
+    """Seconds until a daemon on an empty chain answers, its start counted."""
+    began = time.perf_counter()
+    async with BitcoinNetwork(1, mode="process", chain="genesis"):
+        return time.perf_counter() - began
+
+
+def timed(work: Callable[[], Coroutine[Any, Any, object]]) -> float:
+    began = time.perf_counter()
+    asyncio.run(work())
+    return time.perf_counter() - began
+
+
+async def measure_nodes(figures: Figures) -> None:
+    async with BitcoinNetwork(1) as network:
+        seconds, memory = await one_more(network, 50)
+    figures.at_most("one more node: ready for RPC", [1000 * each for each in seconds], 15, "ms")
+    figures.at_most("one more node: memory", [memory], 4, "MB")
+
+
+def main(runs: int) -> None:
+    figures = Figures()
+    asyncio.run(small_test())  # imports, and the ready chain
+    asyncio.run(measure_nodes(figures))
+    rounds = [asyncio.run(hundred()) for _ in range(max(1, runs // 3))]
+    figures.at_most(f"{HUNDRED} nodes: up, linked, on one tip", [each[0] for each in rounds], 3, "s")
+    figures.at_most(f"{HUNDRED} nodes: memory of the process", [each[1] for each in rounds], 500, "MB")
+    figures.at_most("as a process: ready for RPC", [asyncio.run(process()) for _ in range(runs)], 0.35, "s")
+    ours = [timed(small_test) for _ in range(runs)]
+    figures.at_most("small test, ours", [1000 * each for each in ours], 100, "ms")
+    program = os.environ.get("BITCOIND")
+    if not program:
+        print("BITCOIND names no bitcoind to compare with")
+        figures.exit()
+    core = [timed(lambda: small_test(program)) for _ in range(runs)]
+    figures.tell("small test, Core's daemon as processes", [1000 * each for each in core], "ms")
+    shares = [one / (other / TIMES_FASTER) for one, other in zip(sorted(ours), sorted(core), strict=True)]
+    figures.at_most(f"ours as a share of Core's time / {TIMES_FASTER}", shares, 1, "")
+    figures.exit()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 9)
