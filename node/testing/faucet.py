@@ -68,9 +68,10 @@ class Faucet:
             if total >= wanted + fee:
                 break
         else:
+            has, needs = Decimal(total) / 10**8, Decimal(wanted) / 10**8
             raise ValueError(
-                f"the faucet has {Decimal(total) / 10**8} BTC that can be spent now, not "
-                f"{Decimal(wanted) / 10**8}: mine more blocks, each makes the coins of one a hundred blocks older spendable"
+                f"the faucet has {has} BTC that can be spent now, not {needs}: mine more blocks, each makes the "
+                "coins of one a hundred blocks older spendable"
             )
         change = total - wanted - fee
         all_outs = [*outs, *([TxOut(change, FAUCET_SCRIPT)] if change > DUST else [])]

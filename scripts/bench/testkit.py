@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The test kit: what one more node costs, a hundred of them, and a small test with ours and with Core's daemon.
+"""The test kit: what one more node costs, a hundred of them, and a small test beside Core's daemon.
 
 Usage: [BITCOIND=/path/to/bitcoind] scripts/bench/testkit.py [RUNS]
 
