@@ -70,8 +70,8 @@ class Faucet:
         else:
             has, needs = Decimal(total) / 10**8, Decimal(wanted) / 10**8
             raise ValueError(
-                f"the faucet has {has} BTC that can be spent now, not {needs}: mine more blocks, each makes the "
-                "coins of one a hundred blocks older spendable"
+                f"the faucet has {has} BTC that can be spent now, not {needs}: mine more blocks, each makes "
+                "the coins of one a hundred blocks older spendable"
             )
         change = total - wanted - fee
         all_outs = [*outs, *([TxOut(change, FAUCET_SCRIPT)] if change > DUST else [])]
