@@ -7,21 +7,29 @@ _CHECKSUM = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _GENERATOR = (0xF5DEE51989, 0xA9FDCA3312, 0x1BAB10E32D, 0x3706B1677A, 0x644D626FFD)
 
 
-def _step(state: int, value: int) -> int:
-    top = state >> 35
-    state = (state & 0x7FFFFFFFF) << 5 ^ value
+def _fold(top: int) -> int:
+    """What the five bits that leave the state at the top do to the rest."""
+    folded = 0
     for i, generator in enumerate(_GENERATOR):
         if top >> i & 1:
-            state ^= generator
-    return state
+            folded ^= generator
+    return folded
+
+
+_FOLDED = tuple(_fold(top) for top in range(32))
+_POSITION = {character: position for position, character in enumerate(_INPUT)}
+
+
+def _step(state: int, value: int) -> int:
+    return (state & 0x7FFFFFFFF) << 5 ^ value ^ _FOLDED[state >> 35]
 
 
 def descriptor_checksum(text: str) -> str:
     """The checksum of text, a descriptor without one; "" if it has a character that none may have."""
     state, group, filled = 1, 0, 0
     for character in text:
-        position = _INPUT.find(character)
-        if position < 0:
+        position = _POSITION.get(character)
+        if position is None:
             return ""
         state = _step(state, position & 31)
         group, filled = group * 3 + (position >> 5), filled + 1
