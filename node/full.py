@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .app import Node
 
 MIN_DB_CACHE_MIB = 4
-CONNECT_STORED = 5.0
+CONNECT_STORED = 20.0
 """Seconds that the start waits with -reindex-chainstate for the blocks that are stored to be connected."""
 
 
