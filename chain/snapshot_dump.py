@@ -118,9 +118,12 @@ class _ChangedView:
         found.update((key, unpack_coin(value)) for key, value in changed.items() if value != _SPENT)
         return found
 
-    async def flush(self, changes: Mapping[OutPoint, Coin | None], best_block: bytes) -> None:
+    async def flush(
+        self, changes: Mapping[OutPoint, Coin | None], best_block: bytes, *more: Mapping[OutPoint, Coin]
+    ) -> None:
         pack = coin_packer()
-        rows = sorted((coin_key(at), _SPENT if coin is None else pack(coin)) for at, coin in changes.items())
+        items = [item for some in (changes, *more) for item in some.items()]
+        rows = sorted((coin_key(at), _SPENT if coin is None else pack(coin)) for at, coin in items)
         await self._changes.db.write(lambda conn: put_rows(conn, "coins", rows))
 
     async def scan(self) -> AsyncIterator[list[CoinRow]]:
