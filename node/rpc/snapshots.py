@@ -184,12 +184,13 @@ async def _dump(ctx: RpcContext, file: BinaryIO, target: HeaderNode, options: di
             return await dump_tip(chain, file)
         if not chain.headers.in_chain(target):
             raise misc_error("Could not roll back to a block that is not in the active chain.")
-        if chain.pruning:
-            if chain.pruned_height >= target.height:
-                raise misc_error(
-                    "Could not roll back to requested height since necessary block data is already pruned."
-                )
-            chain.prune_locks[PRUNE_LOCK] = target.height
+        if chain.pruning and chain.pruned_height >= target.height:
+            raise misc_error(
+                "Could not roll back to requested height since necessary block data is already pruned."
+            )
+        if PRUNE_LOCK in chain.prune_locks:
+            raise misc_error("Another rollback is in progress.")
+        chain.prune_locks[PRUNE_LOCK] = target.height
         try:
             return await dump_earlier(chain, target, file, in_memory=options.get("in_memory") is True)
         except LookupError as error:

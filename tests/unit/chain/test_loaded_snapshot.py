@@ -33,6 +33,7 @@ from pybitcoind.chain.params import AssumeUtxo, ChainParams, regtest
 from pybitcoind.chain.policy.settings import PolicySettings
 from pybitcoind.chain.ports import Ports
 from pybitcoind.chain.primitives.block import Block
+from pybitcoind.chain.pruning import delete_files, files_over_target
 from pybitcoind.chain.snapshot import SnapshotError, SnapshotReader
 from pybitcoind.chain.snapshot_dump import dump_earlier, dump_tip
 from pybitcoind.chain.snapshot_load import load
@@ -308,6 +309,46 @@ async def test_invalidation_stays_above_the_snapshot(ports: Ports) -> None:
         assert chain.tip.height == 210
         await chain.reconsider_block(CHAIN[210].hash)
         assert chain.tip.height == 230
+
+
+# Pruning
+
+
+def stored(chain: ChainManager) -> list[int]:
+    return [node.height for node in chain.headers.chain if node.have_data]
+
+
+async def test_both_sides_are_pruned_apart(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand above the snapshot only; automatically what the background has left far behind as well."""
+    monkeypatch.setattr("pybitcoind.chain.storage.block_store.MAX_FILE_BYTES", 1500)
+    monkeypatch.setattr("pybitcoind.chain.pruning.MIN_BLOCKS_TO_KEEP", 12)
+    async with loaded(ports, ChainOptions(prune_target=0)) as chain:
+        for above, below in zip(ABOVE, BELOW[50:], strict=False):  # they come in turn
+            await feed(chain, [above, below])
+        assert (chain.tip.height, chain.validated_tip.height) == (230, 80)
+        await chain.prune(230)
+        heights = stored(chain)
+        assert heights[:81] == list(range(81)), "the background's stay"
+        assert 206 < heights[81] <= 219 and heights[81:] == list(range(heights[81], 231))
+        background = chain.background
+        assert background is not None
+        below_range = background.tip, background.target
+        numbers = files_over_target(chain.index, 1, {}, in_ibd=False, below=below_range)
+        assert not numbers, "a chain below prune_after_height"
+        params = dataclasses.replace(chain.params, prune_after_height=10)
+        monkeypatch.setattr(chain.index, "params", params)
+        monkeypatch.setattr("pybitcoind.chain.pruning.BUFFER_BYTES", 10**9)
+        await delete_files(
+            chain.index, files_over_target(chain.index, 1, {}, in_ibd=False, below=below_range)
+        )
+        heights = stored(chain)
+        first = heights[0]
+        assert (
+            50 < first <= 69 and heights[: 81 - first] == list(range(first, 81)) and heights[81 - first] > 206
+        )
+        await feed(chain, BELOW[80:])
+        await until_validated(chain)
+        assert await utxo_hash(chain) == HASH_230
 
 
 # What may go wrong
