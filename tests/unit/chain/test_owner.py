@@ -17,8 +17,10 @@ async def no_step() -> bool:
 
 
 @asynccontextmanager
-async def running(step: Callable[[], Awaitable[bool]] = no_step) -> AsyncIterator[Owner]:
-    owner = Owner(step)
+async def running(
+    step: Callable[[], Awaitable[bool]] = no_step, idle_step: Callable[[], Awaitable[bool]] = no_step
+) -> AsyncIterator[Owner]:
+    owner = Owner(step, idle_step)
     task = asyncio.create_task(owner.run())
     yield owner
     owner.stop()
@@ -153,3 +155,33 @@ async def test_stop_serves_what_was_asked_before_and_takes_no_step() -> None:
     await owner.run()
     assert await before == 4 and steps == 0
     await waiting
+
+
+async def test_what_can_wait_gets_its_steps_between_the_others() -> None:
+    """It delays neither requests nor who waits for the other steps, and ends with the owner."""
+    log: list[str] = []
+    left = 3
+
+    async def step() -> bool:
+        nonlocal left
+        left -= 1
+        log.append("step")
+        return left > 0
+
+    async def idle_step() -> bool:
+        log.append("idle")
+        await asyncio.sleep(0)
+        return True  # there is always more
+
+    async with running(step, idle_step) as owner:
+        owner.want_idle_step()
+        await owner.steps_done()
+        assert log[:3] == ["step"] * 3, "none as long as there are others"
+        await owner.idle_step_taken()
+        await owner.idle_step_taken()
+        assert log.count("idle") >= 2
+        for _ in range(5):
+            await owner.submit(answer(1))
+        waiting = asyncio.create_task(owner.idle_step_taken())
+    await waiting
+    await owner.idle_step_taken()

@@ -44,6 +44,30 @@ async def test_contents_survive_closing(storage: Storage) -> None:
     assert storage.names("nowhere") == []
 
 
+async def test_a_database_takes_the_place_of_another(storage: Storage) -> None:
+    """In one step, with what it had in its journal; the folder that it leaves empty goes."""
+    async with await open_database(storage, "a/things.sqlite", SCHEMA) as db:
+        for _ in range(3):
+            await db.write(add)
+    async with await open_database(storage, "b/things.sqlite", SCHEMA) as db:
+        await db.write(add)
+    storage.move("b/things.sqlite", "a/things.sqlite")
+    assert not storage.exists("b/things.sqlite")
+    if isinstance(storage, FileStorage):
+        assert not (storage.root / "b").exists()
+        assert [path.name for path in (storage.root / "a").iterdir()] == ["things.sqlite"]
+        with pytest.raises(StorageError, match="Rename of 'nothing"):
+            storage.move("nothing.sqlite", "c/things.sqlite")
+    async with await open_database(storage, "a/things.sqlite", SCHEMA) as db:
+        assert await db.read(count) == 1
+    storage.delete("a/things.sqlite", folder=True)
+    assert not storage.exists("a/things.sqlite")
+    if isinstance(storage, FileStorage):
+        assert not (storage.root / "a").exists()
+        storage.delete("nothing.sqlite", folder=True)
+        assert storage.root.is_dir()
+
+
 async def test_rollback_on_any_exception(storage: Storage) -> None:
     class Stop(BaseException):
         pass
