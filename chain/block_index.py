@@ -75,20 +75,24 @@ class BlockIndex:
         if not self.dirty:
             return
         dirty, self._dirty = self._dirty, {}
-        await self.blocks.write_headers(
-            [
-                HeaderRow(
-                    node.hash,
-                    node.raw,
-                    node.height,
-                    node.status,
-                    node.sequence,
-                    node.tx_count,
-                    node.position,
-                )
-                for node in dirty
-            ]
-        )
+        try:
+            await self.blocks.write_headers(
+                [
+                    HeaderRow(
+                        node.hash,
+                        node.raw,
+                        node.height,
+                        node.status,
+                        node.sequence,
+                        node.tx_count,
+                        node.position,
+                    )
+                    for node in dirty
+                ]
+            )
+        except BaseException:  # coins must never be written that these rows do not speak of
+            self._dirty = {**dirty, **self._dirty}
+            raise
 
     # Headers
 

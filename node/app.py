@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+FATAL = "A fatal internal error occurred, see debug.log for details: "
+_APART = ("indexes/", "wallets/", "peers", "filters/")
+"""Databases after whose failure the chain can still be written."""
 RPC_GRACE = 1.2
 """Seconds that running requests get at a stop; a stop takes less than two."""
 
@@ -177,7 +180,6 @@ class Node:
     def fail(self, error: BaseException | str) -> None:
         """A part failed: notes why and stops the node in order. The first failure counts."""
         if self.error is None:
-            self.storage_failed = isinstance(error, StorageError)
             self.error_prefix = "" if isinstance(error, RebuildNeeded) else "Error: "
             known = isinstance(error, (str, StorageError, ConfigError))
             self.error = str(error) if known else _one_line(error)

@@ -72,25 +72,39 @@ class SpvNode:
 
     async def stop(self) -> None:
         """The follower; peers; the owner drains; wallets; databases."""
-        node = self.node
+        await self.node.in_order(self._end_following, self._peer_side.stop)
+        if hasattr(self.node, "chain"):
+            await self.node.in_order(
+                self._end_owner,
+                self._drain_subscribers,
+                self._wallet_side.close,
+                self._close_filters,
+                self._close_chain,
+            )
+
+    async def _end_following(self) -> None:
         if self._follower is not None:
             self._follower.cancel()
             await asyncio.wait((self._follower,))
-        await self._peer_side.stop()
-        if not hasattr(node, "chain"):
-            return
+
+    async def _end_owner(self) -> None:
         self._wallet_side.stop()
-        node.chain.stop_owner()
+        self.node.chain.stop_owner()
         if self._owner is not None:
             await asyncio.wait((self._owner,))
+
+    async def _drain_subscribers(self) -> None:
         self._headers.finish()
         self._events.finish()
         if self._subscribers:
             await asyncio.wait(self._subscribers)
-        await self._wallet_side.close()
+
+    async def _close_filters(self) -> None:
         if self._store is not None:
             await self._store.close()
-        if node.storage_failed:
-            await node.chain.abandon()
+
+    async def _close_chain(self) -> None:
+        if self.node.storage_failed:
+            await self.node.chain.abandon()
         else:
-            await node.chain.close()
+            await self.node.chain.close()

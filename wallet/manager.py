@@ -107,12 +107,21 @@ class WalletManager:
         self._tasks.clear()
 
     async def close(self) -> None:
-        """Writes and closes every wallet; the events must have been drained, or nobody be running."""
+        """Writes and closes every wallet; the events must have been drained, or nobody be running.
+
+        One that cannot be written does not keep the others from it; the first failure is raised then.
+        """
         self.stop()
+        failures: list[Exception] = []
         for wallet in self.wallets.values():
-            await wallet.close()
+            try:
+                await wallet.close()
+            except Exception as error:
+                failures.append(error)
         self.wallets.clear()
         self.followers.clear()
+        if failures:
+            raise failures[0]
 
     async def _handle(self, event: Event) -> None:
         for follower in list(self.followers.values()):
@@ -209,7 +218,7 @@ class WalletManager:
     async def _load(self, name: str) -> Wallet:
         self._busy[name] = None
         try:
-            store = await WalletStore.open(self.ports.storage, self._folder(name), self.params)
+            store = await WalletStore.open(self.ports.storage, self._folder(name), self.params, create=False)
             try:
                 wallet = await Wallet.load(name, store, self.ports, self.params, self.client, self.settings)
             except BaseException:

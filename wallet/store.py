@@ -16,7 +16,7 @@ from pybitcoind.chain.params import ChainParams
 from pybitcoind.chain.ports import Storage
 from pybitcoind.chain.primitives.transaction import OutPoint, Transaction
 from pybitcoind.chain.storage.coin_store import network_name
-from pybitcoind.chain.storage.database import Connection, Database
+from pybitcoind.chain.storage.database import Connection, Database, StorageError, repair_advice
 from pybitcoind.chain.storage.migrations import Schema, get_meta, open_database, put_meta
 
 from .hd import ExtKey, KeyStore
@@ -100,9 +100,17 @@ class WalletStore:
         self.db, self.params = db, params
 
     @classmethod
-    async def open(cls, storage: Storage, folder: str, params: ChainParams) -> WalletStore:
-        """The file in folder, made if there is none. StorageError if it is no wallet of this network."""
-        db = await open_database(storage, f"{folder}/{FILE}", SCHEMA, network_name(params), full_sync=True)
+    async def open(
+        cls, storage: Storage, folder: str, params: ChainParams, *, create: bool = True
+    ) -> WalletStore:
+        """The file in folder. create: it is made if there is none.
+
+        StorageError if it is no wallet of this network.
+        """
+        name = f"{folder}/{FILE}"
+        if not create and not storage.size(name):
+            raise StorageError(f"{name} is empty.", repair_advice(name), name=name, damaged=True)
+        db = await open_database(storage, name, SCHEMA, network_name(params), full_sync=True)
         return cls(db, params)
 
     async def close(self) -> None:

@@ -144,8 +144,10 @@ class Wallet:
             await self.top_up(entry, self.settings.keypool)
 
     async def close(self) -> None:
-        await self.save(locator=True)
-        await self.store.close()
+        try:
+            await self.save(locator=True)
+        finally:
+            await self.store.close()
 
     async def save(self, *, locator: bool = False, flags: bool = False, keys: KeyStore | None = None) -> None:
         """Writes what changed, in one transaction; and the best block along with it."""

@@ -8,7 +8,7 @@ per coin or header.
 from __future__ import annotations
 
 import asyncio
-import os
+import resource
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -32,11 +32,14 @@ LOCK_WAIT = 5.0
 
 
 class StorageError(Exception):
-    """The storage failed; fatal to the node. what: the failure in one line. advice: what the user can do."""
+    """The storage failed; fatal to the node. what: the failure in one line. advice: what the user can do.
 
-    def __init__(self, what: str, advice: str = "") -> None:
+    name: of the database, where it is one's. damaged: its content is of no use any more.
+    """
+
+    def __init__(self, what: str, advice: str = "", *, name: str = "", damaged: bool = False) -> None:
         super().__init__(f"{what} {advice}" if advice else what)
-        self.what, self.advice = what, advice
+        self.what, self.advice, self.name, self.damaged = what, advice, name, damaged
 
 
 _REPAIR = (
@@ -59,18 +62,28 @@ def _storage_error(name: str, error: sqlite3.Error) -> StorageError | None:
     code = getattr(error, "sqlite_errorcode", None)
     primary = code & 0xFF if code is not None else -1
     if primary == sqlite3.SQLITE_FULL:
-        return StorageError(f"Disk full: cannot write {name}.", "Free some disk space and restart.")
-    if primary == sqlite3.SQLITE_NOTADB:
-        return StorageError(f"{name} is not a database.", repair_advice(name))
-    if primary == sqlite3.SQLITE_CORRUPT:
-        return StorageError(f"{name} is damaged ({error}).", repair_advice(name))
-    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return StorageError(f"{name} is locked by another program.", "Close that program and restart.")
-    if primary in (sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
-        return StorageError(f"Cannot write {name} ({error}).", "Check the permissions of the files.")
-    if primary == sqlite3.SQLITE_IOERR:
-        return StorageError(f"Cannot read or write {name} ({error}).", "Check the disk.")
-    return None
+        what, advice = f"Disk full: cannot write {name}.", "Free some disk space and restart."
+    elif primary == sqlite3.SQLITE_NOTADB:
+        what, advice = f"{name} is not a database.", repair_advice(name)
+    elif primary == sqlite3.SQLITE_CORRUPT:
+        what, advice = f"{name} is damaged ({error}).", repair_advice(name)
+    elif primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        what, advice = f"{name} is locked by another program.", "Close that program and restart."
+    elif primary in (sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+        what, advice = f"Cannot write {name} ({error}).", "Check the permissions of the files."
+    elif primary == sqlite3.SQLITE_IOERR:
+        what, advice = f"Cannot read or write {name} ({error}).", _disk_advice()
+    else:
+        return None
+    damaged = primary in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+    return StorageError(what, advice, name=name, damaged=damaged)
+
+
+def _disk_advice() -> str:
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if limit == resource.RLIM_INFINITY:
+        return "Check the disk and restart."
+    return f"No file may be larger than {limit} bytes (ulimit -f): raise that limit and restart."
 
 
 def _transact(conn: Connection, fn: Query[T]) -> T:

@@ -49,14 +49,13 @@ async def prepare(db: Database, schema: Schema, network: str = "") -> bool:
         await db.write(lambda conn: _create(conn, schema, network))
         return True
     if version == 0:
-        raise StorageError(f"{db.name} is not a database of ours.", repair_advice(db.name))
-    if version > schema.version:
         raise StorageError(
-            f"{db.name} was written by a newer version (format {version}, known are up to {schema.version}).",
-            "Use that version, or another data directory.",
+            f"{db.name} is not a database of ours.", repair_advice(db.name), name=db.name, damaged=True
         )
     if any(step not in schema.upgrades for step in range(version, schema.version)):
-        raise StorageError(f"{db.name} has an old format ({version}).", repair_advice(db.name))
+        raise StorageError(
+            f"{db.name} has an old format ({version}).", repair_advice(db.name), name=db.name, damaged=True
+        )
     found = await db.read(_network)
     if network and found != network:
         name, slash, _ = network.partition("/")
