@@ -140,8 +140,11 @@ class Subscription:
         self.blocks_behind = 0
         self._caught_up = asyncio.Event()
         self._caught_up.set()
+        self._ended = False
 
     def put(self, event: Event) -> None:
+        if self._ended:
+            return
         if isinstance(event, (BlockConnected, BlockDisconnected)):
             self.blocks_behind += 1
             if self.blocks_behind > MAX_BEHIND:
@@ -151,7 +154,10 @@ class Subscription:
     def mark(self) -> asyncio.Future[None]:
         """A future done when everything put before it is handled."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.put_nowait(future)
+        if self._ended:
+            future.set_result(None)
+        else:
+            self._queue.put_nowait(future)
         return future
 
     def finish(self) -> None:
@@ -162,7 +168,21 @@ class Subscription:
         await self._caught_up.wait()
 
     async def run(self) -> None:
-        """Handles events in order until `finish`. An exception of the handler goes up: fatal to the node."""
+        """Handles events in order until `finish`. An exception of the handler goes up: fatal to the node.
+
+        Nobody waits for a subscriber that has ended: a node whose index failed must still be able to stop.
+        """
+        try:
+            await self._handle_all()
+        finally:
+            self._ended = True
+            self._caught_up.set()
+            while not self._queue.empty():
+                item = self._queue.get_nowait()
+                if isinstance(item, asyncio.Future) and not item.done():
+                    item.set_result(None)
+
+    async def _handle_all(self) -> None:
         while (item := await self._queue.get()) is not None:
             if isinstance(item, asyncio.Future):
                 if not item.done():

@@ -179,6 +179,10 @@ class Node:
 
     def fail(self, error: BaseException | str) -> None:
         """A part failed: notes why and stops the node in order. The first failure counts."""
+        while isinstance(error, BaseExceptionGroup):  # of a part that has tasks of its own
+            error = error.exceptions[0]
+        if isinstance(error, StorageError) and not error.name.startswith(_APART):
+            self.storage_failed = True
         if self.error is None:
             self.error_prefix = "" if isinstance(error, RebuildNeeded) else "Error: "
             known = isinstance(error, (str, StorageError, ConfigError))
