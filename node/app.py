@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from pybitcoind.chain.params import ChainParams
 from pybitcoind.chain.ports import Clock, Network, Ports
 from pybitcoind.chain.storage.database import StorageError
+from pybitcoind.chain.storage.files import replace_file
 
 from .config import PORTS_FILE, Config, ConfigError, RebuildNeeded
 from .interpreter import settle
@@ -293,9 +294,10 @@ class Node:
             "p2p": self.peers.endpoints[0][1] if self.peers and self.peers.endpoints else None,
             "pid": os.getpid(),
         }
-        temporary = self.ports_file.with_suffix(".tmp")
-        temporary.write_text(json.dumps(ports) + "\n")
-        temporary.replace(self.ports_file)
+        try:
+            replace_file(self.ports_file, (json.dumps(ports) + "\n").encode())
+        except OSError as error:
+            raise ConfigError(f"Unable to write {self.ports_file}: {error.strerror}") from None
 
     @property
     def ports_file(self) -> Path:

@@ -16,6 +16,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pybitcoind.chain.storage.files import replace_file
+
 from .options import OPTIONS, Option
 from .rpc.json_text import pretty
 
@@ -582,8 +584,7 @@ class Config:
         content = {"_warning_": _SETTINGS_WARNING, **self.settings}
         temporary = path.with_name(path.name + ".tmp")
         try:
-            temporary.write_text(pretty(content, 4) + "\n", "utf-8")
-            temporary.replace(path)
+            replace_file(path, (pretty(content, 4) + "\n").encode(), beside=".tmp")
         except OSError:
             raise ConfigError(
                 "Settings file could not be written:\n"

@@ -11,6 +11,8 @@ import warnings as python_warnings
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from pybitcoind.chain.storage.files import make_folders
+
 from .app import Node
 from .checks import check, warnings
 from .config import Config, ConfigError
@@ -108,7 +110,7 @@ def _run(config: Config) -> int:
         started = daemonize(wait=config.flag("daemonwait"))
     try:
         blocks = config.blocks_root / "blocks"
-        blocks.mkdir(parents=True, exist_ok=True)
+        make_folders(blocks)
         with DirectoryLock(config.net_dir), DirectoryLock(blocks), _PidFile(config, log):
             _open_log(config, log)
             return _run_node(Node(config, params, log, clock), lambda: started(True))
@@ -126,7 +128,7 @@ def _make_directories(config: Config) -> None:
     for folder in (config.datadir, config.net_dir):
         if not folder.is_dir():
             try:
-                (folder / "wallets").mkdir(parents=True)
+                make_folders(folder / "wallets")
             except OSError as error:
                 raise ConfigError(f"Cannot create directory '{folder}': {error.strerror}") from None
 

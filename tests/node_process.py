@@ -106,7 +106,7 @@ class Daemon:
     def _read_ports(self) -> dict[str, Any]:
         try:
             ports: dict[str, Any] = json.loads((self.net_dir / "ports.json").read_text())
-        except OSError:
+        except (OSError, ValueError):  # of a process before, which may have met a bad end
             return {}
         return ports if ports["pid"] == self.process.pid else {}
 

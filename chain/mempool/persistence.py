@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from ..consensus.errors import TxInvalid
 from ..ports import Log
 from ..primitives.serialize import DecodeError
 from ..primitives.transaction import Transaction
+from ..storage.files import replace_file
 from .acceptance import Acceptance
 from .pool import Mempool
 
@@ -53,16 +53,6 @@ def pack(pool: Mempool) -> bytes:
     )
 
 
-def write(path: Path, data: bytes) -> None:
-    """Puts data in the place of the file at path, whole or not at all; OSError if it cannot. On a worker."""
-    beside = path.with_name(path.name + ".new")
-    with open(beside, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
-
-
 async def dump(acceptance: Acceptance, path: Path) -> bool:
     """Writes the pool to path; False, with a line in the log, if that fails."""
     log = acceptance.ports.log
@@ -71,7 +61,7 @@ async def dump(acceptance: Acceptance, path: Path) -> bool:
     log.info(f"Writing {len(pool.unbroadcast)} unbroadcast transactions to file.")
     data = pack(pool)
     try:
-        await acceptance.ports.workers.run(write, path, data)
+        await acceptance.ports.workers.run(replace_file, path, data)
     except OSError as error:
         log.info(f"Failed to dump mempool: {error}. Continuing anyway.")
         return False

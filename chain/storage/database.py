@@ -19,6 +19,8 @@ from urllib.parse import quote
 
 import aiosqlite
 
+from .files import make_folders, sync_folder
+
 T = TypeVar("T")
 Query = Callable[[Connection], T]
 
@@ -163,7 +165,7 @@ class FileDatabase(Database):
     @classmethod
     async def open(cls, name: str, path: Path, *, full_sync: bool, read_only: bool = False) -> FileDatabase:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(path.parent)
         except OSError as error:
             raise StorageError(
                 f"Cannot make {path.parent} ({error.strerror}).", "Check its permissions."
@@ -285,15 +287,6 @@ class MemoryDatabase(Database):
         yield view
 
 
-def _sync_folder(folder: Path) -> None:
-    """Names that were changed in folder stay changed after a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 class FileStorage:
     """ports.Storage: databases as files below root, which is the network's data directory."""
 
@@ -308,8 +301,11 @@ class FileStorage:
 
     def delete(self, name: str, *, folder: bool = False) -> None:
         try:
+            path = self.root / name
             for tail in ("", "-wal", "-shm", "-journal"):
-                (self.root / (name + tail)).unlink(missing_ok=True)
+                Path(f"{path}{tail}").unlink(missing_ok=True)
+                if not tail and path.parent.is_dir():
+                    sync_folder(path.parent)  # a database without its log might be a damaged one
         except OSError as error:
             raise StorageError(
                 f"Cannot delete {name} ({error.strerror}).", "Check its permissions."
@@ -325,11 +321,11 @@ class FileStorage:
     def move(self, name: str, new_name: str) -> None:
         old, new = self.root / name, self.root / new_name
         try:
-            new.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(new.parent)
             self.delete(new_name)  # with its journals, which would be taken for those of the new one
             old.replace(new)
             for folder in (new.parent, old.parent):
-                _sync_folder(folder)
+                sync_folder(folder)
         except OSError as error:
             raise StorageError(
                 f"Rename of '{name}' -> '{new_name}' failed ({error.strerror}).", "Check the permissions."
