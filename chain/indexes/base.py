@@ -49,6 +49,10 @@ class IndexedChain(Protocol):
     def validated_tip(self) -> HeaderNode:
         """The last block up to which all blocks are validated: the tip, but behind it with a snapshot."""
 
+    @property
+    def pruning(self) -> bool:
+        """Blocks are subject to pruning."""
+
     async def read_block(self, node: HeaderNode) -> Block: ...
 
     async def read_block_bytes(self, node: HeaderNode) -> bytes: ...
@@ -111,7 +115,11 @@ class Index(ABC, Generic[T]):
     async def open(self) -> None:
         """Opens the database, finds where the index was, and subscribes. Call it once headers are loaded."""
         self._db = await open_database(
-            self._ports.storage, self.FILE, self.SCHEMA, network_name(self._params)
+            self._ports.storage,
+            self.FILE,
+            self.SCHEMA,
+            network_name(self._params),
+            full_sync=self._chain.pruning,  # it must never go back to where blocks are missing
         )
         stored = await self._db.read(lambda conn: get_meta(conn, "best_block"))
         if stored is not None:

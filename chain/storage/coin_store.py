@@ -95,7 +95,9 @@ class CoinStore(CoinView):
         """wipe: begins with no coins (-reindex-chainstate)."""
         if wipe:
             storage.delete(name)
-        return cls(await open_database(storage, name, _SCHEMA, network_name(params)), storage)
+        # durable, for blocks are pruned that only a flush has made dispensable
+        db = await open_database(storage, name, _SCHEMA, network_name(params), full_sync=True)
+        return cls(db, storage)
 
     async def flush(
         self, changes: Mapping[OutPoint, Coin | None], best_block: bytes, *more: Mapping[OutPoint, Coin]

@@ -55,7 +55,7 @@ class Chain:
     """Blocks in memory behind a real header tree and event bus: what an index needs of a manager."""
 
     def __init__(self) -> None:
-        self.headers, self.events = HeaderTree(), EventBus()
+        self.headers, self.events, self.pruning = HeaderTree(), EventBus(), False
         self.blocks: dict[HeaderNode, tuple[Block, BlockUndo]] = {}
         self.reads = 0
         self.headers.set_tip(self.add(regtest().genesis, BlockUndo()))
