@@ -232,6 +232,7 @@ async def reindex(chain: ChainManager) -> None:
                 log.info(f"Reindexing block file blk{last:05}.sqlite ({share}% complete)...")
             parsed = await workers.run(_parse_stored, stored)
             await chain.submit(lambda parsed=parsed: accept(parsed))  # type: ignore[misc]
+        await chain.submit(chain.end_reindex)
         log.info("Reindexing finished")
         await chain.activate_best()
     except OwnerStopped:

@@ -125,7 +125,11 @@ class ChainManager(ChainReader):
         options = options or ChainOptions()
         async with AsyncExitStack() as stack:
             blocks = await BlockStore.open(
-                ports.storage, params, reindex=options.reindex, max_file_bytes=options.max_file_bytes
+                ports.storage,
+                params,
+                reindex=options.reindex,
+                pruning=options.prune_target is not None,
+                max_file_bytes=options.max_file_bytes,
             )
             stack.push_async_callback(blocks.close)
             coins = None
@@ -150,6 +154,11 @@ class ChainManager(ChainReader):
         self._notified_header = tree.best_header
         if tree.tip is None:
             await self._step()  # connects the genesis block
+            if tree.tip is None:
+                raise StorageError(
+                    "The coins are missing, and the blocks to make them from are pruned.",
+                    "Restart with -reindex: all blocks are fetched anew.",
+                )
         background = self.background
         if background is not None and background.chainstate.tip is None:
             await background.step()
@@ -159,13 +168,16 @@ class ChainManager(ChainReader):
             f"Loaded best chain: hashBestChain={tip.hash[::-1].hex()} height={tip.height} "
             f"date={iso_time(tip.time)} progress={self.progress():f}"
         )
-        if not self.options.reindex:
+        if not self.reindexing:
             self.owner.want_step()
             self.owner.want_idle_step()
 
     async def _load_tip(self, chainstate: Chainstate) -> None:
         best = await chainstate.store.best_block()
         tip = None if best is None else self.index.tree.get(best)
+        if best is not None and tip is None and self.reindexing:
+            await chainstate.store.clear()  # -reindex was interrupted before it did this
+            best = None
         if best is not None and tip is None:
             raise StorageError(
                 f"The coins are those of block {best[::-1].hex()}, which is not known.",
@@ -491,9 +503,19 @@ class ChainManager(ChainReader):
         """Takes the blocks of a file in Core's -loadblock form; how many were new. See block_import.py."""
         return await load_external(self, path, progress)
 
+    @property
+    def reindexing(self) -> bool:
+        """`reindex` is to be called: -reindex was given, or was not ended by a process before."""
+        return self.index.blocks.reindexing
+
     async def reindex(self) -> None:
-        """Finds the blocks of all block files again; with -reindex, once after opening."""
+        """Finds the blocks of all block files again; once after opening, if `reindexing` says so."""
         await reindex(self)
+
+    async def end_reindex(self) -> None:
+        """All blocks of the files are in the index, and durably so. Runs on the owner task."""
+        await self.index.write()
+        await self.index.blocks.reindexed()
 
     async def prune(self, height: int) -> int:
         """Deletes block files with blocks up to height only. The height below the first block left, or -1."""

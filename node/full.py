@@ -156,7 +156,7 @@ class FullNode:
         """What goes on after the start: -reindex, -loadblock, mempool.dat."""
         node = self.node
         try:
-            if node.config.flag("reindex"):
+            if node.chain.reindexing:
                 await node.chain.reindex()
             for path in node.config.values("loadblock"):
                 await node.chain.load_external(path)

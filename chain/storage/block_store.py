@@ -31,7 +31,7 @@ from .header_rows import (
     pack_row,
     put_headers,
 )
-from .migrations import Schema, open_database
+from .migrations import Schema, get_meta, open_database, put_meta
 from .records import BlockUndo, RecordError
 
 FOLDER = "blocks"
@@ -127,6 +127,9 @@ class BlockStore:
         """Bytes of bodies that only memory holds yet."""
         self._pending_undo = 0
         self._dirty_files: set[int] = set()
+        self.reindexing = False
+        """The block files hold blocks that may not be in the index: -reindex has begun and not ended, also
+        if that was in a process before. `reindexed` ends it."""
 
     @classmethod
     async def open(
@@ -135,19 +138,24 @@ class BlockStore:
         params: ChainParams,
         *,
         reindex: bool = False,
+        pruning: bool = False,
         max_file_bytes: int | None = None,
     ) -> BlockStore:
-        """reindex: begins with no header rows; `scan` then gives all blocks there are.
+        """reindex: begins with no header rows; `scan` then gives all blocks there are. pruning: but for those
+        in files behind a missing one, which are deleted.
 
         StorageError for another network's directory, a damaged index, or block files without one.
         """
         if reindex:
-            storage.delete(INDEX)
+            await _begin_anew(storage, network_name(params))
         elif not storage.exists(INDEX) and _file_numbers(storage):
             raise StorageError(f"There are block files, but {INDEX} is missing.", repair_advice(INDEX))
         index = await open_database(storage, INDEX, INDEX_SCHEMA, network_name(params), full_sync=True)
         store = cls(storage, params, index, max_file_bytes)
         try:
+            store.reindexing = await index.read(_is_reindexing) and bool(_file_numbers(storage))
+            if store.reindexing and pruning:
+                _drop_files_behind_gap(storage)
             await store._load_files()
         except BaseException:
             await store.close()
@@ -193,6 +201,11 @@ class BlockStore:
 
     def _new_file(self) -> int:
         return max(*self.files, self._low.file, self._high.file, -1) + 1
+
+    async def reindexed(self) -> None:
+        """All blocks of the files are in the header rows, which have been written."""
+        await self._index.write(lambda conn: conn.execute("DELETE FROM meta WHERE key='reindexing'"))
+        self.reindexing = False
 
     # Block files
 
@@ -433,6 +446,42 @@ class BlockStore:
 
 def _memory(undo: BlockUndo) -> int:
     return UNDO_COIN_BYTES * sum(map(len, undo.txs))
+
+
+async def _begin_anew(storage: Storage, network: str) -> None:
+    """Leaves an index without rows that says that it is to be filled from the block files.
+
+    A crash on the way leaves the old one or the new one; only what was damaged has to be deleted first.
+    """
+    if storage.exists(INDEX):
+        try:
+            async with await open_database(storage, INDEX, INDEX_SCHEMA, network, full_sync=True) as index:
+                await index.write(_clear)
+            return
+        except StorageError as error:
+            if not error.damaged:
+                raise
+        storage.delete(INDEX)
+    async with await open_database(storage, INDEX, INDEX_SCHEMA, network, full_sync=True) as index:
+        await index.write(_clear)
+
+
+def _drop_files_behind_gap(storage: Storage) -> None:
+    """What pruning left cannot be connected."""
+    for at, number in enumerate(_file_numbers(storage)):
+        if number != at:
+            storage.delete(file_name(number))
+
+
+def _clear(conn: Connection) -> None:
+    conn.execute("DELETE FROM headers")
+    conn.execute("DELETE FROM files")
+    put_meta(conn, "reindexing", 1)
+
+
+def _is_reindexing(conn: Connection) -> bool:
+    """Also an index without rows beside block files is one that was just begun."""
+    return get_meta(conn, "reindexing") == 1 or not conn.execute("SELECT 1 FROM headers LIMIT 1").fetchone()
 
 
 def _damaged(number: int, what: str) -> StorageError:

@@ -125,6 +125,15 @@ class CoinStore(CoinView):
         """The values of keys, None for those that were never set."""
         return await self.db.read(lambda conn: [get_meta(conn, key) for key in keys])
 
+    async def clear(self) -> None:
+        """Forgets all coins, and the block they stand for."""
+
+        def clear(conn: Connection) -> None:
+            conn.execute("DELETE FROM coins")
+            conn.execute("DELETE FROM meta WHERE key='best_block'")
+
+        await self.db.write(clear)
+
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[CoinView]:
         """The coins as of the last flush, steady while the store is flushed again: for long scans."""
