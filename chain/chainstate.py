@@ -168,12 +168,16 @@ class Chainstate:
         self.coins.apply(step.changes)
         self.tip = step.node if isinstance(step, Connection) else step.node.prev
 
+    @property
+    def unflushed(self) -> bool:
+        """The stored coins are not those of the tip."""
+        return self.tip is not None and (self.tip.hash != self.flushed or self.coins.dirty_count > 0)
+
     async def flush(self) -> None:
         """Writes the coins with their block. The block and its undo data must have been written before."""
-        tip = self.tip
-        if tip is not None and (tip.hash != self.flushed or self.coins.dirty_count):
-            await self.coins.flush(tip.hash)
-            self.flushed = tip.hash
+        if self.tip is not None and self.unflushed:
+            await self.coins.flush(self.tip.hash)
+            self.flushed = self.tip.hash
 
     async def close(self) -> None:
         await self.store.close()

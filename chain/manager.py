@@ -47,6 +47,10 @@ T = TypeVar("T")
 
 WRITE_DELAY = 1.0
 """Seconds from a change until bodies, undo data and headers are written, if nothing else has them written."""
+MIN_DISK_SPACE = 50 << 20
+"""Bytes that stay free: with less the node stops (Core's CheckDiskSpace)."""
+FLUSHED_COIN_BYTES = 48 * 2 * 2
+"""Room for a coin in a flush, which may be written twice."""
 COINS_INTERVAL = 600.0
 """Seconds between flushes of the coins; after a crash the blocks since then are connected again."""
 
@@ -598,7 +602,7 @@ class ChainManager(ChainReader):
 
     async def _write(self) -> None:
         """Bodies, undo data and headers; after a new block file was begun, old ones may go."""
-        await self.index.write()
+        await self._write_index()
         current = self.index.blocks.current_files
         if self.options.prune_target and current != self._pruned_behind:
             self._pruned_behind = current
@@ -617,18 +621,41 @@ class ChainManager(ChainReader):
             await self._write()
         self._schedule_write()
 
+    async def _write_index(self) -> None:
+        if self.index.dirty:
+            self._need_disk_space("blocks", self.index.blocks.pending_bytes)
+            await self.index.write()
+
+    def _need_disk_space(self, folder: str, more: int) -> None:
+        if self.ports.storage.free_space(folder) < MIN_DISK_SPACE + more:
+            raise StorageError(
+                "A fatal internal error occurred, see debug.log for details: Disk space is too low!"
+            )
+
     async def _delete_files(self, numbers: list[int]) -> None:
         if numbers:
             await self._flush()
             await delete_files(self.index, numbers)
 
     async def _flush(self) -> None:
-        await self.index.write()
+        await self._write_index()
         if self._chainstate is not None:
-            await self._chainstate.flush()
+            await self._flush_coins(self._chainstate)
         if self.background is not None:
-            await self.background.chainstate.flush()
+            await self._flush_coins(self.background.chainstate)
         self._next_flush = self.ports.clock.monotonic() + COINS_INTERVAL
+
+    async def _flush_coins(self, chainstate: Chainstate) -> None:
+        debug = self.ports.log.debug
+        if chainstate.unflushed:
+            count, dirty = len(chainstate.coins), chainstate.coins.dirty_count
+            self._need_disk_space("chainstate", dirty * FLUSHED_COIN_BYTES)
+            debug("coindb", f"Writing chainstate to disk: {dirty} changed transaction outputs")
+            await chainstate.flush()
+            debug(
+                "coindb",
+                f"Committed {dirty} changed transaction outputs (out of {count}) to coin database...",
+            )
 
 
 __all__ = ["BlockAccept", "ChainManager", "ChainOptions"]

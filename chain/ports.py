@@ -159,6 +159,9 @@ class Storage(Protocol):
     def size(self, name: str) -> int:
         """Bytes on disk; 0 if there is none."""
 
+    def free_space(self, folder: str) -> int:
+        """Bytes that may still be written to the disk that folder is on."""
+
 
 class Log(Protocol):
     """Core's debug.log: a category before the message, a line flushed before the call returns."""

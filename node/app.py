@@ -187,8 +187,10 @@ class Node:
         if self.error is None:
             self.error_prefix = "" if isinstance(error, RebuildNeeded) else "Error: "
             known = isinstance(error, (str, StorageError, ConfigError))
-            self.error = str(error) if known else _one_line(error)
-            self.debug_log.error(self.error if known else f"A fatal internal error occurred: {self.error}")
+            self.error = str(error) if known else FATAL + _one_line(error)
+            self.debug_log.error(
+                self.error if known else f"A fatal internal error occurred: {_one_line(error)}"
+            )
             if isinstance(error, BaseException) and not known:
                 self.debug_log.error("".join(traceback.format_exception(error)))
         self.stopping.set()

@@ -14,7 +14,7 @@ from pybitcoind.chain.indexes.block_filters import BlockFilterIndex
 from pybitcoind.chain.indexes.coin_stats import CoinStatsIndex
 from pybitcoind.chain.indexes.spenders import SpenderIndex
 from pybitcoind.chain.indexes.transactions import TxIndex
-from pybitcoind.chain.manager import ChainManager, ChainOptions
+from pybitcoind.chain.manager import MIN_DISK_SPACE, ChainManager, ChainOptions
 from pybitcoind.chain.mempool import persistence
 from pybitcoind.chain.mempool.acceptance import Acceptance
 from pybitcoind.chain.mempool.pool import Mempool
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 MIN_DB_CACHE_MIB = 4
 CONNECT_STORED = 20.0
 """Seconds that the start waits with -reindex-chainstate for the blocks that are stored to be connected."""
+
+DISK_SPACE_INTERVAL = 300.0
+"""Seconds between two looks at the space that is left."""
 
 
 class FullNode:
@@ -135,6 +138,9 @@ class FullNode:
 
     async def start(self) -> None:
         node = self.node
+        for folder, path in (("", node.net_dir), ("blocks", node.config.blocks_root / "blocks")):
+            if node.ports.storage.free_space(folder) < MIN_DISK_SPACE:
+                raise ConfigError(f'Error: Disk space is low for "{path}"')  # Core says "Error: " twice
         tip = node.chain.tip
         node.debug_log.info(f"block tree size = {len(node.chain.headers)}")
         node.debug_log.info(f"nBestHeight = {tip.height}")
@@ -144,6 +150,7 @@ class FullNode:
         self._import = node.spawn("import", self._import_and_load())
         if node.config.flag("reindex-chainstate"):
             await self._connect_stored()
+        node.spawn("disk space", self._watch_disk_space())
         await self._peer_side.start()
 
     async def _connect_stored(self) -> None:
@@ -151,6 +158,14 @@ class FullNode:
         with suppress(TimeoutError):
             async with self.node.ports.clock.timeout(CONNECT_STORED):
                 await self.node.chain.activate_best()
+
+    async def _watch_disk_space(self) -> None:
+        node = self.node
+        await node.ports.clock.sleep(DISK_SPACE_INTERVAL)
+        while node.ports.storage.free_space("blocks") >= 2 * MIN_DISK_SPACE:  # as Core counts it here
+            await node.ports.clock.sleep(DISK_SPACE_INTERVAL)
+        node.debug_log.error("Shutting down due to lack of disk space!")
+        node.request_stop()
 
     async def _import_and_load(self) -> None:
         """What goes on after the start: -reindex, -loadblock, mempool.dat."""

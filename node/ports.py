@@ -175,6 +175,9 @@ class PlacedStorage:
     def size(self, name: str) -> int:
         return self._place(name).size(name)
 
+    def free_space(self, folder: str) -> int:
+        return self._place(folder).free_space(folder)
+
 
 def cores() -> int:
     """That this process may use."""
