@@ -7,6 +7,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from pybitcoind.chain.storage.database import Database
+from pybitcoind.chain.storage.migrations import mark_version
 from pybitcoind.p2p.address_book import AddressBook
 from pybitcoind.p2p.ban_list import BanList
 from pybitcoind.p2p.context import Bind, FilterIndex
@@ -19,6 +20,8 @@ from .peer_options import p2p_options
 if TYPE_CHECKING:
     from .app import Node
 
+PEERS_VERSION = 1
+"""Of the tables in peers.sqlite."""
 SAVE_INTERVAL = 15 * 60
 """Seconds between writings of addresses and bans, as in Core."""
 
@@ -40,6 +43,7 @@ class PeerSide:
         ports.log.info("Using /16 prefix for IP bucketing")
         node.status("Loading P2P addresses…")
         self._db = await ports.storage.open("peers.sqlite")
+        await mark_version(self._db, PEERS_VERSION)
         book = AddressBook(ports.random, ports.log)
         await book.load(self._db)
         ports.log.info(f"Loaded {len(book)} addresses from peers.dat (peers.sqlite)")

@@ -52,6 +52,7 @@ async def prepare(db: Database, schema: Schema, network: str = "") -> bool:
         raise StorageError(
             f"{db.name} is not a database of ours.", repair_advice(db.name), name=db.name, damaged=True
         )
+    _refuse_newer(db, version, schema.version)
     if any(step not in schema.upgrades for step in range(version, schema.version)):
         raise StorageError(
             f"{db.name} has an old format ({version}).", repair_advice(db.name), name=db.name, damaged=True
@@ -67,6 +68,23 @@ async def prepare(db: Database, schema: Schema, network: str = "") -> bool:
     if version < schema.version:
         await db.write(lambda conn: _upgrade(conn, schema, version))
     return False
+
+
+async def mark_version(db: Database, version: int) -> None:
+    """For a database whose parts make their tables as they need them: StorageError for a newer one."""
+    found, _ = await db.read(_look)
+    _refuse_newer(db, found, version)
+    if found < version:
+        await db.write(lambda conn: conn.execute(f"PRAGMA user_version={version}"))
+
+
+def _refuse_newer(db: Database, found: int, known: int) -> None:
+    if found > known:
+        raise StorageError(
+            f"{db.name} was written by a newer version (format {found}, known are up to {known}).",
+            "Use that version, or another data directory.",
+            name=db.name,
+        )
 
 
 def _look(conn: Connection) -> tuple[int, int]:
