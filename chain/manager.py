@@ -634,8 +634,12 @@ class ChainManager(ChainReader):
 
     async def _delete_files(self, numbers: list[int]) -> None:
         if numbers:
+            debug = self.ports.log.debug
+            debug("prune", f"Prune: removing {len(numbers)} block files")
             await self._flush()
             await delete_files(self.index, numbers)
+            for number in numbers:
+                debug("blockstorage", f"Prune: deleted blk ({number:05})")
 
     async def _flush(self) -> None:
         await self._write_index()

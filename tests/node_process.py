@@ -31,9 +31,11 @@ STEP = 0.005
 
 
 class Daemon:
-    """A regtest node on free ports. options: further ones of the command line."""
+    """A regtest node on free ports. options: further ones of the command line. env: further variables."""
 
-    def __init__(self, datadir: Path, *options: str, network: str = "regtest") -> None:
+    def __init__(
+        self, datadir: Path, *options: str, network: str = "regtest", env: dict[str, str] | None = None
+    ) -> None:
         self.datadir, self.net_dir = datadir, datadir / network
         datadir.mkdir(exist_ok=True)
         self.ports: dict[str, Any] = {}
@@ -43,7 +45,7 @@ class Daemon:
         self.started_at = time.monotonic()
         self.process = subprocess.Popen(
             [*self._command(network), *options],
-            env=environment(),
+            env=environment() | (env or {}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._stderr_file,
@@ -77,7 +79,7 @@ class Daemon:
 
     # Waiting
 
-    def until(self, what: str, probe: Callable[[], T], limit: float = LIMIT) -> T:
+    def until(self, what: str, probe: Callable[[], T], limit: float = LIMIT, step: float = STEP) -> T:
         """The first true value of probe. A process that ends meanwhile is a failure."""
         deadline = time.monotonic() + limit
         while True:
@@ -88,7 +90,7 @@ class Daemon:
                 raise AssertionError(f"the node ended before {what}: {self.stderr or self.log[-2000:]}")
             if time.monotonic() > deadline:
                 raise AssertionError(f"waited {limit} s for {what}; the log ends with\n{self.log[-2000:]}")
-            time.sleep(STEP)
+            time.sleep(step)
 
     def wait_for_log(self, text: str, since: int = 0, limit: float = LIMIT) -> None:
         """Until the log has text; since: index into `log` to look from."""
