@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from scene import make_scene
 
 from pybitcoind.chain.primitives.hashes import hash_hex
 
-INDEXES = ("-txindex", "-blockfilterindex")
+INDEXES = ("-txindex", "-blockfilterindex", "-coinstatsindex", "-txospenderindex")
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory with 130 blocks and both indexes."""
     folder = tmp_path_factory.mktemp("whole")
     blocks = write_blocks(folder / "blocks.dat", make_scene().blocks)
+    with running(folder, *INDEXES) as node:
+        node.call("createwallet", "money", load_on_startup=True)
+        node.call("getnewaddress")
+        node.stop_well()
     with running(folder, *INDEXES, f"-loadblock={blocks}", "-stopatheight=130") as node:
         node.process.wait(60)
     return folder
@@ -66,12 +71,15 @@ def gone(path: Path) -> None:
 
 COINS, BLOCKS, INDEX = "chainstate/chainstate.sqlite", "blocks/blk00000.sqlite", "blocks/index.sqlite"
 TXINDEX, FILTERS, PEERS = "indexes/txindex.sqlite", "indexes/blockfilter_basic.sqlite", "peers.sqlite"
+STATS, SPENDERS = "indexes/coinstatsindex.sqlite", "indexes/txospenderindex.sqlite"
+WALLET, MEMPOOL, PORTS, SETTINGS = "wallets/money/wallet.sqlite", "mempool.dat", "ports.json", "settings.json"
 DAMAGES = [
     *((name, how) for name in (INDEX, BLOCKS, COINS) for how in (empty, garbage, cut, flip, gone)),
-    *((name, how) for name in (TXINDEX, FILTERS, PEERS) for how in (garbage, flip)),
+    *((name, garbage) for name in (TXINDEX, FILTERS, STATS, SPENDERS, PEERS)),
+    *((name, flip) for name in (TXINDEX, FILTERS, PEERS)),
 ]
-HEALS = {(COINS, empty), (COINS, gone)}
-"""The coins are made anew from the blocks, without a word."""
+HEALS = {(COINS, empty), (COINS, gone), (INDEX, empty)}
+"""The coins are made anew from the blocks, and the index from the block files, without a word."""
 
 
 @pytest.mark.parametrize(("name", "how"), DAMAGES, ids=lambda value: getattr(value, "__name__", value))
@@ -97,6 +105,66 @@ def test_damaged(folder: Path, name: str, how: Callable[[Path], None]) -> None:
             node.until("the tip", lambda: node.call("getblockcount") == 130)
             assert node.call("getbestblockhash") == hash_hex(make_scene().tip.hash)
             node.until("the indexes", lambda: all(i["synced"] for i in node.call("getindexinfo").values()))
+
+
+@pytest.mark.parametrize("name", [INDEX, BLOCKS, COINS, TXINDEX, PEERS, WALLET])
+def test_written_by_a_newer_version(folder: Path, name: str) -> None:
+    """Refused, and left as it is for that version."""
+    path = folder / "regtest" / name
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version=99")
+    code, told = run_to_end(folder, *INDEXES)
+    assert code == 1 and told.count("\n") == 1
+    assert f"{name} was written by a newer version (format 99, known are up to " in told
+    assert told.endswith("Use that version, or another data directory.\n")
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (99,)
+
+
+@pytest.mark.parametrize("how", [empty, garbage, cut, flip])
+def test_damaged_wallet(folder: Path, how: Callable[[Path], None]) -> None:
+    """The node does not start without the money; told to, it does, and does not load what is damaged."""
+    path = folder / "regtest" / WALLET
+    whole = path.read_bytes()
+    how(path)
+    damaged = path.read_bytes()
+    code, told = run_to_end(folder)
+    assert code == 1 and told.startswith("Error: ") and told.count("\n") == 1
+    assert "money" in told and "Restore the wallet from a backup." in told, told
+    assert path.read_bytes() == damaged, "the node changed what may still be saved"
+    with running(folder, "-nowallet") as node:
+        code, message = node.failure("loadwallet", "money")
+        assert code == -4 and message in told
+        path.write_bytes(whole)
+        assert node.call("loadwallet", "money") == {"name": "money"}
+
+
+@pytest.mark.parametrize("how", [empty, garbage, cut, gone])
+def test_files_that_are_made_anew(folder: Path, how: Callable[[Path], None]) -> None:
+    (folder / "regtest" / PORTS).write_text('{"rpc": 1, "p2p": 2, "pid": 3}')
+    for name in (MEMPOOL, PORTS):
+        how(folder / "regtest" / name)
+    with running(folder) as node:
+        node.wait_for_log("Continuing anyway.")
+        node.until("the mempool", lambda: node.call("getmempoolinfo")["loaded"])
+        assert node.call("getblockcount") == 130
+
+
+@pytest.mark.parametrize("how", [empty, garbage, cut])
+def test_damaged_settings(folder: Path, how: Callable[[Path], None]) -> None:
+    """Core's words."""
+    path = folder / "regtest" / SETTINGS
+    how(path)
+    code, told = run_to_end(folder)
+    assert code == 1
+    assert told == (
+        f"Error: Settings file could not be read:\n- Settings file {path} does not contain valid JSON. This "
+        "is probably caused by disk corruption or a crash, and can be fixed by removing the file, which will "
+        "reset settings to default values.\n"
+    )
+    path.unlink()
+    with running(folder) as node:
+        assert node.call("listwallets") == []
 
 
 def test_damage_found_later(shared: Path, tmp_path: Path) -> None:
@@ -170,19 +238,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def test_full_disk(small_disk: Path, shared: Path, tmp_path: Path) -> None:
-    """Nothing is lost when the node has room again."""
-    chain = shared / "data" / "regtest-signatures.dat"
-    with Daemon(small_disk, f"-loadblock={chain}") as node:
-        assert node.process.wait(60) == 1
-        assert node.stderr == "Error: Disk full: cannot write blocks/blk00000.sqlite. " + (
-            "Free some disk space and restart.\n"
-        )
-    shutil.copytree(small_disk, tmp_path / "larger")
-    with running(tmp_path / "larger", f"-loadblock={chain}") as node:
-        node.until("the tip", lambda: node.call("getblockcount") == 220)
-
-
 def test_disk_that_is_full_at_the_start(small_disk: Path) -> None:
     with (small_disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
         while True:
@@ -191,9 +246,10 @@ def test_disk_that_is_full_at_the_start(small_disk: Path) -> None:
     assert code == 1 and told.startswith("Error: "), told
 
 
-def test_read_only(small_disk: Path) -> None:
-    with running(small_disk):
+def test_read_only(small_disk: Path, tmp_path: Path) -> None:
+    with running(tmp_path / "node"):
         pass
+    shutil.copytree(tmp_path / "node", small_disk, dirs_exist_ok=True)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     code, told = run_to_end(small_disk)
     assert code == 1

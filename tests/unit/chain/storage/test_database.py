@@ -129,6 +129,26 @@ async def test_disk_full(storage: Storage) -> None:
         assert await db.read(count) == 1
 
 
+async def test_an_upgrade_that_fails_leaves_the_old_version(tmp_path: Path) -> None:
+    """So it can be tried again, after a crash too: all steps are one transaction."""
+    old = Schema(1, ["CREATE TABLE things (id INTEGER)"])
+    bad = Schema(3, [], {1: ["ALTER TABLE things ADD x"], 2: ["UPDATE missing SET x=7"]})
+    files = FileStorage(tmp_path)
+    async with await open_database(files, "a.sqlite", old):
+        pass
+    for _ in range(2):
+        with pytest.raises(Exception, match="no such table: missing"):
+            await open_database(files, "a.sqlite", bad)
+    async with await open_database(files, "a.sqlite", old) as db:
+        assert await db.read(
+            lambda conn: conn.execute("SELECT * FROM pragma_table_info('things')").fetchall()
+        )
+        assert (
+            len(await db.read(lambda c: c.execute("SELECT * FROM pragma_table_info('things')").fetchall()))
+            == 1
+        )
+
+
 async def test_schema_versions(storage: Storage) -> None:
     newer = Schema(3, [], {1: ["ALTER TABLE things ADD x"], 2: ["UPDATE things SET x=7"]})
     async with await open_database(storage, "things.sqlite", SCHEMA, "regtest") as db:
