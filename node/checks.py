@@ -92,6 +92,7 @@ _WHOLE_CHAIN = (
     "blockfilterindex",
     "coinstatsindex",
     "txospenderindex",
+    "scriptindex",
     "prune",
     "reindex",
     "loadblock",

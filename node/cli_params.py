@@ -65,6 +65,7 @@ getrawmempool 0:verbose 1:mempool_sequence
 getrawtransaction 1:verbosity 1:verbose
 getreceivedbyaddress 1:minconf 2:include_immature_coinbase
 getreceivedbylabel 0:label:text 1:minconf 2:include_immature_coinbase
+getscripthistory 1:skip 2:count
 gettransaction 1:include_watchonly 2:verbose
 gettxout 1:n 2:include_mempool
 gettxoutproof 0:txids

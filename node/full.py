@@ -12,6 +12,7 @@ from pybitcoind.chain.events import EventBus
 from pybitcoind.chain.indexes.base import Index
 from pybitcoind.chain.indexes.block_filters import BlockFilterIndex
 from pybitcoind.chain.indexes.coin_stats import CoinStatsIndex
+from pybitcoind.chain.indexes.scripts import ScriptIndex
 from pybitcoind.chain.indexes.spenders import SpenderIndex
 from pybitcoind.chain.indexes.transactions import TxIndex
 from pybitcoind.chain.manager import MIN_DISK_SPACE, ChainManager, ChainOptions
@@ -75,6 +76,12 @@ class FullNode:
         for name, index in self._wanted_indexes():
             node.indexes[name] = index
             await index.open()
+            if index.missing_data() is not None:
+                undo = " (including undo data)" if index.NEEDS_UNDO else ""
+                raise ConfigError(
+                    f"{name} best block of the index goes beyond pruned data{undo}. Please disable the index "
+                    "or reindex (which will download the whole blockchain again)"
+                )
         for name, handler in Notifications(node).handlers():
             subscription = node.events.subscribe(name, handler)
             self._subscribers.append(node.spawn(name, subscription.run()))
@@ -112,6 +119,8 @@ class FullNode:
             yield CoinStatsIndex.NAME, CoinStatsIndex(*parts)
         if node.config.flag("txospenderindex"):
             yield SpenderIndex.NAME, SpenderIndex(*parts)
+        if node.config.flag("scriptindex"):
+            yield ScriptIndex.NAME, ScriptIndex(*parts)
         if filter_index_wanted(node.config):
             self._filter_index = BlockFilterIndex(*parts)
             yield BlockFilterIndex.NAME, self._filter_index

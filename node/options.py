@@ -93,6 +93,7 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
         ("reindex", "", "Rebuild the block index and the chain state from the stored blocks"),
         ("reindex-chainstate", "", "Rebuild the chain state from the stored blocks"),
         ("role", "<role>", "What this node is: full, miner or spv (default: full)"),
+        ("scriptindex", "", "Maintain an index of output scripts, for getscripthistory (default: 0)"),
         ("settings", "<file>", "File of settings made at run time (default: settings.json)"),
         ("shutdownnotify", "<cmd>", "Run this command before the shutdown begins"),
         ("startupnotify", "<cmd>", "Run this command when the start is done"),

@@ -16,7 +16,7 @@ from pybitcoind.chain.params import ChainParams
 from pybitcoind.chain.ports import Storage
 from pybitcoind.chain.primitives.transaction import OutPoint, Transaction
 from pybitcoind.chain.storage.coin_store import network_name
-from pybitcoind.chain.storage.database import Connection, Database, StorageError, repair_advice
+from pybitcoind.chain.storage.database import Connection, Damaged, Database, repair_advice
 from pybitcoind.chain.storage.migrations import Schema, get_meta, open_database, put_meta
 
 from .hd import ExtKey, KeyStore
@@ -109,7 +109,7 @@ class WalletStore:
         """
         name = f"{folder}/{FILE}"
         if not create and not storage.size(name):
-            raise StorageError(f"{name} is empty.", repair_advice(name), name=name, damaged=True)
+            raise Damaged(f"{name} is empty.", repair_advice(name), name=name)
         db = await open_database(storage, name, SCHEMA, network_name(params), full_sync=True)
         return cls(db, params)
 

@@ -2,6 +2,7 @@
 
 An index takes blocks from the events as they are connected, and from the block store what it missed: all at
 its first start, some after a crash. Both ways go through one lock and end in one transaction with its tip.
+An index whose file is damaged is deleted and built anew.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 from ..events import (
@@ -25,7 +27,7 @@ from ..params import ChainParams
 from ..ports import Ports
 from ..primitives.block import Block
 from ..storage.coin_store import network_name
-from ..storage.database import Connection, Database, StorageError, repair_advice
+from ..storage.database import Connection, Damaged, Database, Query, repair_advice
 from ..storage.migrations import Schema, get_meta, open_database, put_meta
 from ..storage.records import BlockUndo
 
@@ -36,6 +38,7 @@ LOG_INTERVAL = 30
 """Seconds between progress lines (Core SYNC_LOG_INTERVAL)."""
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class IndexedChain(Protocol):
@@ -52,6 +55,10 @@ class IndexedChain(Protocol):
     @property
     def pruning(self) -> bool:
         """Blocks are subject to pruning."""
+
+    @property
+    def prune_locks(self) -> dict[str, int]:
+        """First heights that others still need, by name."""
 
     async def read_block(self, node: HeaderNode) -> Block: ...
 
@@ -78,10 +85,10 @@ class Index(ABC, Generic[T]):
         self._chain, self._events, self._ports, self._params = chain, events, ports, params
         self._subscription: Subscription | None = None
         self._db: Database | None = None
-        self._group: asyncio.TaskGroup | None = None
         self._lock = asyncio.Lock()
         self._catching_up = True
         self._stopping = False
+        self._wanted = asyncio.Event()
         self._last_log = 0.0
         self.synced = False
         """It has reached the tip once; from then on it is at most some events behind."""
@@ -114,6 +121,13 @@ class Index(ABC, Generic[T]):
 
     async def open(self) -> None:
         """Opens the database, finds where the index was, and subscribes. Call it once headers are loaded."""
+        try:
+            await self._open()
+        except Damaged as error:
+            await self._begin_anew(error)
+        self._subscription = self._events.subscribe(self.NAME, self._handle)
+
+    async def _open(self) -> None:
         self._db = await open_database(
             self._ports.storage,
             self.FILE,
@@ -122,35 +136,59 @@ class Index(ABC, Generic[T]):
             full_sync=self._chain.pruning,  # it must never go back to where blocks are missing
         )
         stored = await self._db.read(lambda conn: get_meta(conn, "best_block"))
-        if stored is not None:
-            self.best = self._find(stored)
+        self._best_is(None if stored is None else self._find(stored))
+        await self.opened()
         self.synced = self.best is self._chain.validated_tip
-        self._subscription = self._events.subscribe(self.NAME, self._handle)
+
+    async def opened(self) -> None:
+        """What a concrete index does with its database just opened, at first and when it was built anew."""
+
+    async def _begin_anew(self, error: Damaged) -> None:
+        """The file is lost: an empty one takes its place, and the chain is indexed from the start."""
+        self._ports.log.warning(f"{self.NAME}: {error.what} It is deleted and built anew.")
+        if self._db is not None:
+            with suppress(Damaged):
+                await self._db.close()
+        self._ports.storage.delete(self.FILE)
+        self.synced, self._catching_up = False, True
+        await self._open()
+        self._wanted.set()
+
+    def _best_is(self, node: HeaderNode | None) -> None:
+        self.best = node
+        if self.ALLOW_PRUNE:
+            self._chain.prune_locks[self.NAME] = self.best_height
 
     def _find(self, stored: object) -> HeaderNode | None:
         """The last known block of a stored locator.
 
         Not its first, if the node was killed: the index may know a block whose header was not yet written.
         """
-        assert isinstance(stored, bytes)
-        hashes = (stored[i : i + 32] for i in range(0, len(stored), 32))
+        hashes = (stored[i : i + 32] for i in range(0, len(stored), 32)) if isinstance(stored, bytes) else ()
         for node in map(self._chain.headers.get, hashes):
             if node is not None:
                 return node
-        raise StorageError(f"The blocks of {self.FILE} are unknown here.", repair_advice(self.FILE))
+        raise Damaged(f"The blocks of {self.FILE} are unknown here.", repair_advice(self.FILE))
 
     async def run(self) -> None:
         """Catches up, and handles events until the bus is finished. The first error ends it."""
         assert self._subscription is not None, "the index is not open"
-        async with asyncio.TaskGroup() as self._group:
-            self._group.create_task(self._subscription.run())
-            await self.catch_up()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._subscription.run())
+            while not self._stopping:
+                self._wanted.clear()
+                await self.catch_up()
+                await self._wanted.wait()
 
     async def catch_up(self) -> None:
         """Indexes the validated chain up to its tip, or until `stop`, or as far as there are bodies."""
         while not self._stopping:
             async with self._lock:
-                more = await self._follow_some()
+                try:
+                    more = await self._follow_some()
+                except Damaged as error:
+                    await self._begin_anew(error)
+                    continue
             if not more:
                 break
             await self._ports.clock.sleep(0)
@@ -161,6 +199,7 @@ class Index(ABC, Generic[T]):
     def stop(self) -> None:
         """No further batch when catching up."""
         self._stopping = True
+        self._wanted.set()
 
     async def close(self) -> None:
         """Closes the database; call it when `run` has ended. Idempotent."""
@@ -194,18 +233,31 @@ class Index(ABC, Generic[T]):
     def _readable(self, node: HeaderNode) -> bool:
         return node.have_data and (node.have_undo or not self.NEEDS_UNDO or node.height == 0)
 
+    async def read(self, query: Query[R]) -> R:
+        """query of the database. Where that is damaged, of the empty one that takes its place."""
+        db = self.db
+        try:
+            return await db.read(query)
+        except Damaged as error:
+            async with self._lock:
+                if self._db is db:
+                    await self._begin_anew(error)
+            return await self.db.read(query)
+
     async def _handle(self, event: Event) -> None:
-        if isinstance(event, BlockConnected):
-            async with self._lock:
-                await self._connected(event)
-        elif isinstance(event, BlockDisconnected):
-            async with self._lock:
-                if event.node is self.best:
-                    await self._rewind(event.node.prev)
-        elif isinstance(event, SnapshotValidated) and self._group is not None:
+        if isinstance(event, SnapshotValidated):
             # Not here: it may take long, and whoever is behind with events holds up the owner.
             self._catching_up = True
-            self._group.create_task(self.catch_up())
+            self._wanted.set()
+        elif isinstance(event, (BlockConnected, BlockDisconnected)):
+            async with self._lock:
+                try:
+                    if isinstance(event, BlockConnected):
+                        await self._connected(event)
+                    elif event.node is self.best:
+                        await self._rewind(event.node.prev)
+                except Damaged as error:
+                    await self._begin_anew(error)
 
     async def _connected(self, event: BlockConnected) -> None:
         node = event.node
@@ -256,7 +308,7 @@ class Index(ABC, Generic[T]):
             put_meta(conn, "best_block", locator)
 
         await self.db.write(write)
-        self.best = last
+        self._best_is(last)
         self.synced = self.synced or last is self._chain.validated_tip
 
     async def _rewind(self, node: HeaderNode | None) -> None:
@@ -270,7 +322,7 @@ class Index(ABC, Generic[T]):
                 conn.execute("DELETE FROM meta WHERE key='best_block'")
 
         await self.db.write(write)
-        self.best = node
+        self._best_is(node)
 
     def _report(self) -> None:
         now = self._ports.clock.monotonic()

@@ -10,7 +10,7 @@ from ..block_filter import BlockFilter, filter_header
 from ..header_tree import HeaderNode
 from ..primitives.block import Block
 from ..primitives.hashes import ZERO_HASH
-from ..storage.database import Connection, StorageError, repair_advice
+from ..storage.database import Connection, Damaged, repair_advice
 from ..storage.migrations import Schema
 from ..storage.records import BlockUndo
 from .base import Index
@@ -49,7 +49,7 @@ class BlockFilterIndex(Index[BlockFilter]):
         if prev is not None:
             row = conn.execute("SELECT header FROM filters WHERE hash=?", (prev.hash,)).fetchone()
             if row is None:
-                raise StorageError(f"{self.FILE} has a gap.", repair_advice(self.FILE))
+                raise Damaged(f"{self.FILE} has a gap.", repair_advice(self.FILE))
             header = row[0]
         rows = []
         for node, block_filter in items:
@@ -72,7 +72,7 @@ class BlockFilterIndex(Index[BlockFilter]):
     async def entry(self, block_hash: bytes) -> FilterEntry | None:
         """All there is about one block."""
         columns = "encoded, filter_hash, header"
-        rows = await self.db.read(partial(_select, columns, [block_hash]))
+        rows = await self.read(partial(_select, columns, [block_hash]))
         return FilterEntry(*rows[0]) if rows else None
 
     async def filters(self, start_height: int, stop: HeaderNode) -> list[BlockFilter] | None:
@@ -92,7 +92,7 @@ class BlockFilterIndex(Index[BlockFilter]):
         return await self._all("header", [node.hash for node in nodes])
 
     async def _all(self, column: str, hashes: list[bytes]) -> list[bytes] | None:
-        rows = await self.db.read(partial(_select, column, hashes))
+        rows = await self.read(partial(_select, column, hashes))
         return [row[0] for row in rows] if len(rows) == len(hashes) else None
 
 

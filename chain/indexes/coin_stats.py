@@ -17,7 +17,7 @@ from ..primitives.block import Block
 from ..primitives.hashes import sha256
 from ..primitives.transaction import Coin
 from ..script.script import is_unspendable
-from ..storage.database import Connection, StorageError, repair_advice
+from ..storage.database import Connection, Damaged, repair_advice
 from ..storage.migrations import Schema
 from ..storage.records import BlockUndo
 from ..utxo_set_hash import bogosize, serialize_coin
@@ -107,7 +107,7 @@ class CoinStatsIndex(Index[BlockChange]):
                 (prev.hash,),
             ).fetchone()
             if row is None:
-                raise StorageError(f"{self.FILE} has a gap.", repair_advice(self.FILE))
+                raise Damaged(f"{self.FILE} has a gap.", repair_advice(self.FILE))
             state, (txouts, bogo, amount, unspendable) = int.from_bytes(row[0], "little"), row[1:]
         for node, change in items:
             moved = change.amounts
@@ -127,7 +127,7 @@ class CoinStatsIndex(Index[BlockChange]):
 
     async def find(self, block_hash: bytes) -> CoinStats | None:
         """The statistics after a block; None if it was not indexed (yet)."""
-        row = await self.db.read(
+        row = await self.read(
             lambda conn: conn.execute(
                 "SELECT state, txouts, bogosize, total_amount, total_unspendable_amount, prevout_spent,"
                 " new_outputs_ex_coinbase, coinbase, genesis_block, bip30, scripts, unclaimed_rewards"

@@ -15,7 +15,7 @@ from ..primitives.block import HEADER_SIZE, Block
 from ..primitives.serialize import compact_size
 from ..primitives.transaction import OutPoint, Transaction
 from ..storage.bulk import put_rows
-from ..storage.database import Connection, StorageError, repair_advice
+from ..storage.database import Connection, Damaged, repair_advice
 from ..storage.migrations import Schema, get_meta, put_meta
 from ..storage.records import BlockUndo, coin_key
 from .base import Index
@@ -56,8 +56,7 @@ class SpenderIndex(Index[Spends]):
     _followed: HeaderNode | None = None
     """The last block stored: as in Core, disconnected blocks count until another one is connected."""
 
-    async def open(self) -> None:
-        await super().open()
+    async def opened(self) -> None:
         self._followed = self.best
         fresh = self._ports.random.bytes(16)
 
@@ -68,7 +67,7 @@ class SpenderIndex(Index[Spends]):
 
         stored = await self.db.write(salt)
         if not isinstance(stored, bytes) or len(stored) != 16:
-            raise StorageError(f"{self.FILE} has no salt.", repair_advice(self.FILE))
+            raise Damaged(f"{self.FILE} has no salt.", repair_advice(self.FILE))
         self._salt = stored
 
     def _output(self, outpoint: OutPoint) -> int:
@@ -100,7 +99,7 @@ class SpenderIndex(Index[Spends]):
     async def find(self, outpoint: OutPoint) -> Spender | None:
         """Who spends an output; None if nobody is known to. StorageError if the block cannot be read."""
         output, last = self._output(outpoint), self._followed
-        rows = await self.db.read(
+        rows = await self.read(
             lambda conn: conn.execute(
                 "SELECT hash, start FROM spends JOIN blocks ON blocks.id = spends.block WHERE output=?",
                 (output,),

@@ -58,7 +58,7 @@ class TxIndex(Index[Places]):
 
     async def find(self, txid: bytes) -> tuple[bytes, Transaction] | None:
         """The hash of the block that has the transaction, and the transaction; None if it is not known."""
-        row = await self.db.read(
+        row = await self.read(
             lambda conn: conn.execute(
                 "SELECT hash, start, length FROM txs JOIN blocks ON blocks.id = txs.block WHERE txid=?",
                 (txid,),

@@ -20,7 +20,7 @@ from ..ports import Storage
 from ..primitives.hashes import sha256d
 from .bulk import put_rows
 from .coin_store import network_name
-from .database import SUFFIX, Connection, Database, StorageError, repair_advice, uninterrupted
+from .database import SUFFIX, Connection, Damaged, Database, StorageError, repair_advice, uninterrupted
 from .header_rows import (
     INDEX_SCHEMA,
     HeaderRow,
@@ -458,9 +458,8 @@ async def _begin_anew(storage: Storage, network: str) -> None:
             async with await open_database(storage, INDEX, INDEX_SCHEMA, network, full_sync=True) as index:
                 await index.write(_clear)
             return
-        except StorageError as error:
-            if not error.damaged:
-                raise
+        except Damaged:
+            pass
         storage.delete(INDEX)
     async with await open_database(storage, INDEX, INDEX_SCHEMA, network, full_sync=True) as index:
         await index.write(_clear)

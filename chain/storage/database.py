@@ -37,12 +37,16 @@ LOCK_WAIT = 5.0
 class StorageError(Exception):
     """The storage failed; fatal to the node. what: the failure in one line. advice: what the user can do.
 
-    name: of the database, where it is one's. damaged: its content is of no use any more.
+    name: of the database, where it is one's.
     """
 
-    def __init__(self, what: str, advice: str = "", *, name: str = "", damaged: bool = False) -> None:
+    def __init__(self, what: str, advice: str = "", *, name: str = "") -> None:
         super().__init__(f"{what} {advice}" if advice else what)
-        self.what, self.advice, self.name, self.damaged = what, advice, name, damaged
+        self.what, self.advice, self.name = what, advice, name
+
+
+class Damaged(StorageError):
+    """The content of a file is of no use: what can be made of other files is made anew."""
 
 
 _REPAIR = (
@@ -78,8 +82,8 @@ def _storage_error(name: str, error: sqlite3.Error) -> StorageError | None:
         what, advice = f"Cannot read or write {name} ({error}).", _disk_advice()
     else:
         return None
-    damaged = primary in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
-    return StorageError(what, advice, name=name, damaged=damaged)
+    kind = Damaged if primary in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT) else StorageError
+    return kind(what, advice, name=name)
 
 
 def _disk_advice() -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from ..ports import Storage
-from .database import Connection, Database, StorageError, repair_advice
+from .database import Connection, Damaged, Database, StorageError, repair_advice
 
 Upgrade = str | Callable[[Connection], None]
 
@@ -49,14 +49,10 @@ async def prepare(db: Database, schema: Schema, network: str = "") -> bool:
         await db.write(lambda conn: _create(conn, schema, network))
         return True
     if version == 0:
-        raise StorageError(
-            f"{db.name} is not a database of ours.", repair_advice(db.name), name=db.name, damaged=True
-        )
+        raise Damaged(f"{db.name} is not a database of ours.", repair_advice(db.name), name=db.name)
     _refuse_newer(db, version, schema.version)
     if any(step not in schema.upgrades for step in range(version, schema.version)):
-        raise StorageError(
-            f"{db.name} has an old format ({version}).", repair_advice(db.name), name=db.name, damaged=True
-        )
+        raise Damaged(f"{db.name} has an old format ({version}).", repair_advice(db.name), name=db.name)
     found = await db.read(_network)
     if network and found != network:
         name, slash, _ = network.partition("/")

@@ -11,6 +11,7 @@ from .errors import RpcCode, RpcError, misc_error
 if TYPE_CHECKING:
     from pybitcoind.chain.indexes.block_filters import BlockFilterIndex
     from pybitcoind.chain.indexes.coin_stats import CoinStatsIndex
+    from pybitcoind.chain.indexes.scripts import ScriptIndex
     from pybitcoind.chain.indexes.spenders import SpenderIndex
     from pybitcoind.chain.indexes.transactions import TxIndex
     from pybitcoind.chain.manager import ChainManager
@@ -90,6 +91,11 @@ class RpcContext:
     def spender_index(self) -> SpenderIndex | None:
         """None without -txospenderindex."""
         return self.node.indexes.get("txospenderindex")  # type: ignore[return-value]
+
+    @property
+    def script_index(self) -> ScriptIndex | None:
+        """None without -scriptindex."""
+        return self.node.indexes.get("scriptindex")  # type: ignore[return-value]
 
     @property
     def filter_index(self) -> BlockFilterIndex | None:

@@ -25,6 +25,7 @@ NAMES = (
     "chain_facts",
     "block_stats",
     "snapshots",
+    "script_history",
 )
 WALLET_NAMES = (
     "wallet",

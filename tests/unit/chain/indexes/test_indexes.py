@@ -22,8 +22,7 @@ from pybitcoind.chain.ports import Ports
 from pybitcoind.chain.primitives.block import Block, BlockHeader
 from pybitcoind.chain.primitives.hashes import hash_hex, sha256d
 from pybitcoind.chain.primitives.transaction import NULL_OUTPOINT, Coin, OutPoint, Transaction, TxIn, TxOut
-from pybitcoind.chain.storage.database import FileStorage, MemoryStorage, StorageError
-from pybitcoind.chain.storage.migrations import put_meta
+from pybitcoind.chain.storage.database import FileStorage, MemoryStorage
 from pybitcoind.chain.storage.records import BlockUndo
 
 ALL_DATA = int(HeaderStatus.VALID_TREE | HeaderStatus.HAVE_DATA | HeaderStatus.HAVE_UNDO)
@@ -39,6 +38,12 @@ class Quiet:
 
     def info(self, message: str) -> None:
         self.lines.append(message)
+
+    def warning(self, message: str) -> None:
+        self.lines.append(f"[warning] {message}")
+
+    def bytes(self, n: int) -> bytes:
+        return bytes(n)
 
     def monotonic(self) -> float:
         return 0.0
@@ -58,6 +63,7 @@ class Chain:
         self.headers, self.events, self.pruning = HeaderTree(), EventBus(), False
         self.blocks: dict[HeaderNode, tuple[Block, BlockUndo]] = {}
         self.reads = 0
+        self.prune_locks: dict[str, int] = {}
         self.headers.set_tip(self.add(regtest().genesis, BlockUndo()))
 
     def add(self, block: Block, undo: BlockUndo) -> HeaderNode:
@@ -255,16 +261,6 @@ async def test_best_block_unknown_after_a_kill(chain: Chain, ports: Ports) -> No
     async with running(BlockFilterIndex, again, ports) as index:
         assert index.best is again.tip and again.reads == 4
         await filter_headers_hold(index, again)
-
-
-async def test_unknown_chain_is_a_storage_error(chain: Chain, ports: Ports) -> None:
-    async with running(TxIndex, chain, ports) as index:
-        await index.db.write(lambda conn: put_meta(conn, "best_block", b"x" * 64))
-    index = TxIndex(chain, chain.events, ports, regtest())
-    with pytest.raises(StorageError, match="unknown here") as caught:
-        await index.open()
-    assert "Delete" in caught.value.advice
-    await index.close()
 
 
 async def test_blocks_while_it_catches_up(

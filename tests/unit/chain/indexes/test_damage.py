@@ -1,0 +1,173 @@
+"""Every index is built anew where its file is of no use, goes on after a kill, and holds back pruning."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_indexes import Chain, Quiet, running, spend, until_synced
+
+from pybitcoind.chain.events import EventBus
+from pybitcoind.chain.header_tree import HeaderNode
+from pybitcoind.chain.indexes import base
+from pybitcoind.chain.indexes.base import Index
+from pybitcoind.chain.indexes.block_filters import BlockFilterIndex
+from pybitcoind.chain.indexes.coin_stats import CoinStatsIndex
+from pybitcoind.chain.indexes.scripts import ScriptIndex
+from pybitcoind.chain.indexes.spenders import SpenderIndex
+from pybitcoind.chain.indexes.transactions import TxIndex
+from pybitcoind.chain.params import regtest
+from pybitcoind.chain.ports import Ports
+from pybitcoind.chain.storage.database import FileStorage
+from pybitcoind.chain.storage.migrations import put_meta
+
+KINDS: list[type[Index[Any]]] = [TxIndex, BlockFilterIndex, CoinStatsIndex, SpenderIndex, ScriptIndex]
+TABLES = {
+    TxIndex: ("txs",),
+    BlockFilterIndex: ("filters",),
+    CoinStatsIndex: ("stats",),
+    SpenderIndex: ("spends",),
+    ScriptIndex: ("outputs", "spends"),
+}
+
+
+@pytest.fixture
+def chain() -> Chain:
+    chain = Chain()
+    for n in range(24):
+        chain.connect(chain.extend(None, spend(2 * n), spend(2 * n + 1)))
+    return chain
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.NAME)
+def kind(request: pytest.FixtureRequest) -> type[Index[Any]]:
+    chosen: type[Index[Any]] = request.param
+    return chosen
+
+
+def ports_of(folder: Path) -> Ports:
+    quiet: Any = Quiet()
+    return Ports(quiet, quiet, quiet, quiet, FileStorage(folder), quiet)
+
+
+async def content(index: Index[Any]) -> list[Any]:
+    """All rows but the numbers of blocks, which depend on the order of building."""
+    rows: list[Any] = []
+    for table in TABLES[type(index)]:
+        join = (
+            " JOIN blocks b ON b.id = t.block" if type(index) in (TxIndex, SpenderIndex, ScriptIndex) else ""
+        )
+        rows += await index.db.read(
+            lambda conn, table=table, join=join: conn.execute(f"SELECT * FROM {table} t{join}").fetchall()  # type: ignore[misc]
+        )
+    return sorted(rows, key=repr)
+
+
+async def built(kind: type[Index[Any]], chain: Chain, folder: Path) -> list[Any]:
+    async with running(kind, chain, ports_of(folder)) as index:
+        return await content(index)
+
+
+def overwrite(path: Path, start: int) -> None:
+    path.write_bytes(path.read_bytes()[:start] + b"\x5a" * 9000)
+
+
+async def not_a_database(path: Path) -> None:
+    overwrite(path, 0)
+
+
+async def pages_lost(path: Path) -> None:
+    overwrite(path, 4096)
+
+
+async def old_format(path: Path) -> None:
+    db = await FileStorage(path.parent).open(path.name)
+    await db.write(lambda conn: conn.execute("PRAGMA user_version=0"))
+    await db.close()
+
+
+async def blocks_unknown(path: Path) -> None:
+    db = await FileStorage(path.parent).open(path.name)
+    await db.write(lambda conn: put_meta(conn, "best_block", b"x" * 64))
+    await db.close()
+
+
+@pytest.mark.parametrize("harm", [not_a_database, pages_lost, old_format, blocks_unknown])
+async def test_a_damaged_index_is_built_anew(
+    kind: type[Index[Any]], harm: Callable[[Path], Awaitable[None]], chain: Chain, tmp_path: Path
+) -> None:
+    expected = await built(kind, chain, tmp_path)
+    assert len(expected) > 20
+    await harm(tmp_path / kind.FILE)
+    ports = ports_of(tmp_path)
+    async with running(kind, chain, ports) as index:
+        assert index.best is chain.tip
+        assert await content(index) == expected
+    lines: list[str] = ports.log.lines  # type: ignore[attr-defined]
+    told = [line for line in lines if line.startswith("[warning]")]
+    assert len(told) == 1 and told[0].endswith("It is deleted and built anew."), lines
+    assert told[0].startswith(f"[warning] {kind.NAME}: {kind.FILE}") or "are unknown here" in told[0]
+
+
+async def test_damage_met_while_it_runs(kind: type[Index[Any]], chain: Chain, tmp_path: Path) -> None:
+    expected = await built(kind, chain, tmp_path / "other")
+    ports = ports_of(tmp_path)
+    async with running(kind, chain, ports) as index:
+        harmed = index.db
+        write = harmed.write
+
+        async def fails(fn: Any) -> Any:
+            harmed.write = write  # type: ignore[method-assign]
+            raise base.Damaged(f"{kind.FILE} is damaged (database disk image is malformed).")
+
+        harmed.write = fails  # type: ignore[method-assign]
+        chain.connect(chain.extend(None, spend(500)))
+        await chain.events.drained()
+        await until_synced(index, asyncio.current_task())  # type: ignore[arg-type]
+        assert index.db is not harmed and index.best is chain.tip
+        again = await content(index)
+    assert len(again) > len(expected)
+    assert await built(kind, chain, tmp_path / "third") == again
+
+
+async def test_killed_amid_the_build_it_goes_on(
+    kind: type[Index[Any]], chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files as they are after some batches, the journal not yet written back, are what a kill leaves."""
+    monkeypatch.setattr(base, "BATCH_BLOCKS", 7)
+    expected = await built(kind, chain, tmp_path / "whole")
+    index = kind(chain, EventBus(), ports_of(tmp_path / "first"), regtest())
+    await index.open()
+    for batch in range(3):
+        await index._follow_some()
+        copy = tmp_path / f"copy{batch}"
+        shutil.copytree(tmp_path / "first", copy)
+        chain.reads = 0
+        async with running(kind, chain, ports_of(copy)) as again:
+            assert await content(again) == expected
+        assert chain.reads == 25 - 7 * (batch + 1)
+    await index.close()
+
+
+async def test_pruning_waits_for_it(kind: type[Index[Any]], chain: Chain, tmp_path: Path) -> None:
+    """The lock is at the last block it has; an index that is of no use on a pruned node has none."""
+    index = kind(chain, chain.events, ports_of(tmp_path), regtest())
+    await index.open()
+    locks = chain.prune_locks
+    assert locks == ({kind.NAME: 0} if kind.ALLOW_PRUNE else {})
+    await index.catch_up()
+    assert locks == ({kind.NAME: 24} if kind.ALLOW_PRUNE else {})
+    await index.close()
+
+
+async def test_blocks_it_lacks_are_told(kind: type[Index[Any]], chain: Chain, tmp_path: Path) -> None:
+    gone: HeaderNode = chain.headers.chain[3]
+    gone.status = 1
+    index = kind(chain, chain.events, ports_of(tmp_path), regtest())
+    await index.open()
+    assert index.missing_data() is gone
+    await index.close()
