@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,7 +23,7 @@ from pybitcoind.chain.consensus.connect import (
 from pybitcoind.chain.consensus.deployments import StateCache, deployment_info
 from pybitcoind.chain.consensus.errors import BlockInvalid
 from pybitcoind.chain.consensus.headers import contextual_check_header
-from pybitcoind.chain.params import Bip9Deployment
+from pybitcoind.chain.params import Bip9Deployment, ChainParams
 from pybitcoind.chain.primitives.block import Block
 
 pytestmark = pytest.mark.interop
@@ -94,6 +95,26 @@ def test_versions(bitcoind: Path, tmp_path: Path, height: str, version: int, tok
             assert core.call("submitblock", block.raw.hex()) == found == expected
 
 
+def compare_votes(core: Core, scene: Scene, params: ChainParams, cache: StateCache) -> str:
+    """The state in the tip, after everything that getdeploymentinfo says was compared."""
+    said = core.call("getdeploymentinfo")["deployments"]["testdummy"]
+    info = deployment_info("testdummy", scene.tip, params, cache)
+    bip9 = said["bip9"]
+    assert bip9["status"] == info.state.value
+    assert bip9["status_next"] == info.next_state.value
+    assert bip9["since"] == info.since
+    assert said.get("height") == info.active_since
+    assert said["active"] is (info.next_state.value == "active")
+    assert ("statistics" in bip9) is (info.statistics is not None)
+    if info.statistics is not None:
+        told, mine = bip9["statistics"], info.statistics
+        assert (told["period"], told["elapsed"], told["count"]) == (144, mine.elapsed, mine.count)
+        assert told.get("threshold", 0) == mine.threshold
+        assert told.get("possible", False) is mine.possible
+        assert bip9["signalling"] == "".join("#" if vote else "-" for vote in mine.signalling)
+    return info.state.value
+
+
 @pytest.mark.parametrize("min_height", [0, 433])
 def test_votes(bitcoind: Path, tmp_path: Path, min_height: int) -> None:
     """getdeploymentinfo through defined, started, locked in and active."""
@@ -112,22 +133,36 @@ def test_votes(bitcoind: Path, tmp_path: Path, min_height: int) -> None:
             scene.mature, scene.young = [], []
             if height % 29 and height % 144 not in (0, 142, 143):
                 continue
-            said = core.call("getdeploymentinfo")["deployments"]["testdummy"]
-            info = deployment_info("testdummy", scene.tip, params, cache)
-            bip9 = said["bip9"]
-            assert bip9["status"] == info.state.value
-            assert bip9["status_next"] == info.next_state.value
-            assert bip9["since"] == info.since
-            assert said.get("height") == info.active_since
-            assert said["active"] is (info.next_state.value == "active")
-            assert ("statistics" in bip9) is (info.statistics is not None)
-            if info.statistics is not None:
-                told, mine = bip9["statistics"], info.statistics
-                assert (told["period"], told["elapsed"], told["count"]) == (144, mine.elapsed, mine.count)
-                assert told.get("threshold", 0) == mine.threshold
-                assert told.get("possible", False) is mine.possible
-                assert bip9["signalling"] == "".join("#" if vote else "-" for vote in mine.signalling)
-        assert info.state.value == "active"
+            state = compare_votes(core, scene, params, cache)
+        assert state == "active"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_votes(bitcoind: Path, tmp_path: Path, seed: int) -> None:
+    """Any start, end and least height, any share of votes in a period: state by state as Core has it."""
+    rng = random.Random(seed)
+    scene = make_scene(0)
+    begin = scene.tip.time
+    start = begin + 60 * rng.randrange(-50, 400)
+    timeout = rng.choice((2**62, start, begin + 60 * rng.randrange(200, 800)))
+    min_height = rng.choice((0, 288, 500, 577))
+    deployment = Bip9Deployment(28, start, timeout, min_height, threshold=108, period=144)
+    params = replace(scene.params, deployments={"testdummy": deployment})
+    cache: StateCache = {}
+    option = f"-vbparams=testdummy:{start}:{timeout}:{min_height}"
+    states = []
+    with daemon(bitcoind, tmp_path, scene, option, f"-mocktime={begin + 10**6}") as core:
+        for height in range(1, 144 * 6):
+            if height % 144 == 1:
+                share = rng.choice((0.5, 0.74, 0.75, 0.76, 0.9))
+            vote = 0x30000000 if rng.random() < share else rng.choice((0x20000000, 0x10000000, 4, 0x50000000))
+            block = scene.block(version=vote, time=scene.tip.time + 60)
+            assert core.call("submitblock", block.raw.hex()) is None
+            scene = scene.extended(block)
+            scene.mature, scene.young = [], []
+            if height % 37 == 0 or height % 144 in (0, 142, 143):
+                states.append(compare_votes(core, scene, params, cache))
+    assert len(set(states)) > 1
 
 
 def _locked(scene: Scene) -> Block:
