@@ -20,11 +20,12 @@ from oracle.engine import ChainEngine
 from oracle.trees import KINDS, Delivery, base, make_tree
 
 SEED = os.environ.get("PYBITCOIND_FUZZ_SEED", "20261126")
-COUNT = int(os.environ.get("PYBITCOIND_FUZZ_COUNT", "1500"))
+COUNT = int(os.environ.get("PYBITCOIND_FUZZ_COUNT", "1200"))
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("pbk") is None, reason="py-bitcoinkernel is not installed"
-)
+pytestmark = [
+    pytest.mark.skipif(importlib.util.find_spec("pbk") is None, reason="py-bitcoinkernel is not installed"),
+    pytest.mark.timeout(300),
+]
 
 
 @pytest.fixture(scope="module")

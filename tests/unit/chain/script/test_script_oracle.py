@@ -19,8 +19,10 @@ from oracle.spends import Spend, make_spend
 from oracle.tape import Tape, shrink
 
 SEED = os.environ.get("PYBITCOIND_FUZZ_SEED", "20261126")
-COUNT = int(os.environ.get("PYBITCOIND_FUZZ_COUNT", "3000"))
+COUNT = int(os.environ.get("PYBITCOIND_FUZZ_COUNT", "1000"))
+PARTS = 3
 
+pytestmark = pytest.mark.timeout(300)
 needs_engine = pytest.mark.skipif(
     importlib.util.find_spec("pbk") is None, reason="py-bitcoinkernel is not installed"
 )
@@ -33,8 +35,9 @@ def engine() -> Iterator[ScriptEngine]:
 
 
 @needs_engine
-def test_spends_under_all_sets_of_flags() -> None:
-    tally = judge.compare(SEED, 0, COUNT)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_spends_under_all_sets_of_flags(part: int) -> None:
+    tally = judge.compare(SEED, part * COUNT, COUNT)
     print(f"seed {SEED}: {tally.count} spends, {len(judge.SETS)} sets of flags; {tally.errors.most_common()}")
     assert not tally.differences, [judge.reproduction(*found) for found in tally.differences]
     assert tally.count == COUNT and sum(tally.passed.values()) > COUNT // 4 and len(tally.errors) > 25
@@ -58,7 +61,7 @@ def test_spends_that_hypothesis_draws(engine: ScriptEngine, rng: random.Random) 
 @needs_engine
 def test_damaged_bytes() -> None:
     """Of a serialized transaction: read by both, to the same, or by neither."""
-    tally = serialized.compare(SEED, 0, COUNT)
+    tally = serialized.compare(SEED, 0, 3 * COUNT)
     print(f"seed {SEED}: {tally.answers.most_common()}")
     assert not tally.differences, tally.differences
     assert min(tally.answers["read"], tally.answers["refused"]) > COUNT // 5
