@@ -13,8 +13,14 @@ YOUNG_OBJECTS = 50_000
 of parts, none of them in a cycle, and looking through them is a tenth of the time of a load."""
 
 
+is_ours = False
+"""The process is the daemon's: nobody else's code runs in it, or imports what it imports."""
+
+
 def prepare_start() -> None:
     """A start makes little garbage and much that stays: nothing is collected until `settle`."""
+    global is_ours
+    is_ours = True
     gc.disable()
     sys.setswitchinterval(SWITCH_INTERVAL)
 

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from ..config import Config, ConfigError
+from . import aiohttp_parts as web
+from .aiohttp_parts import HttpRequestParserPy, RawRequestMessage
 from .amounts import Json, read_json, write_json
 from .auth import AuthError, Credentials, Whitelist
 from .errors import RpcCode, RpcError
 from .execute import execute
-from .web import HttpRequestParserPy, RawRequestMessage, web
 
 if TYPE_CHECKING:
     from ..app import Node
