@@ -29,7 +29,6 @@ from .codec_v1 import V1Codec
 from .connection import Connection
 from .context import Bind, Context, FilterIndex, P2POptions
 from .eviction import Candidate, select_for_eviction
-from .filter_sync import FilterSync
 from .handshake import ConnectionType, Handshake, LocalVersion, desirable_services
 from .messages import InvMessage, NetAddress, ServiceFlags
 from .messages.netaddress import split_host_port
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
 
     from .address_book import AddressBook
     from .ban_list import BanList, Subnet
+    from .filter_sync import FilterSync
 
 TICK = 0.1
 """Seconds between looks at what is due for peers, when nothing wakes us before."""
@@ -86,8 +86,12 @@ class PeerManager:
         self.addresses = AddressRelay(self.context, address_book, ban_list)
         self.addresses.local = [NetAddress.parse(a, params.port) for a in options.external_addresses]
         self.outbound = OutboundLoop(self)
-        self.filters = FilterSync(self.context, self.sync) if options.headers_only else None
+        self.filters: FilterSync | None = None
         """SPV: the chain of filter headers, and filters."""
+        if options.headers_only:
+            from .filter_sync import FilterSync  # a full node starts without it
+
+            self.filters = FilterSync(self.context, self.sync)
         self.handlers = self._handler_table()
         self.listeners: list[Listener] = []
         self.network_active = options.network_active
