@@ -1,4 +1,4 @@
-"""A node as a process of its own in a folder of the test's: our daemon, or a bitcoind named by its path."""
+"""A node as a process of its own, in a folder of the test: our daemon, or a bitcoind named by its path."""
 
 from __future__ import annotations
 
