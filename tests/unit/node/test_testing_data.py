@@ -1,4 +1,4 @@
-"""What the test kit's scripts have written is what they would write: the typed methods and the ready chain."""
+"""What the scripts of the test kit have written is what they would write: typed methods, the ready chain."""
 
 from __future__ import annotations
 
