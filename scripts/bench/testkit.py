@@ -13,19 +13,22 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import re
 import resource
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from _bench import Figures
+from _bench import ROOT, Figures
 
 from pybitcoind.node.testing import BitcoinNetwork
 
 HUNDRED = 100
 TIMES_FASTER = 10
+FIRST = "test_without_fixtures"
 
 
 def megabytes() -> float:
@@ -75,6 +78,31 @@ async def process() -> float:
         return time.perf_counter() - began
 
 
+async def waits() -> tuple[float, float]:
+    """Milliseconds that a peer's time-out takes, and a week."""
+    async with BitcoinNetwork(2) as network:
+        await network[0].raw_peer(handshake=False)
+        began = time.perf_counter()
+        await network.advance(61)
+        await network[0].wait_for_peers(1)
+        timed_out = time.perf_counter() - began
+        began = time.perf_counter()
+        await network.advance(7 * 24 * 60 * 60)
+        return 1000 * timed_out, 1000 * (time.perf_counter() - began)
+
+
+def examples() -> dict[str, float]:
+    """Milliseconds of each example of docs/testing.md, set-up and end included. The one that runs first, and
+    so imports everything, has a figure that says nothing."""
+    file = "tests/functional/test_testing_examples.py"
+    command = [sys.executable, "-m", "pytest", "-q", "-n0", "--durations=0", "-vv", f"{file}::{FIRST}", file]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    found: dict[str, float] = {}
+    for seconds, name in re.findall(r"([\d.]+)s \w+ +\S+::(\w+)", done.stdout):
+        found[name] = found.get(name, 0.0) + 1000 * float(seconds)
+    return found
+
+
 def timed(work: Callable[[], Coroutine[Any, Any, object]]) -> float:
     began = time.perf_counter()
     asyncio.run(work())
@@ -92,12 +120,18 @@ def main(runs: int) -> None:
     figures = Figures()
     asyncio.run(small_test())  # imports, and the ready chain
     asyncio.run(measure_nodes(figures))
+    pauses = [asyncio.run(waits()) for _ in range(runs)]
+    figures.at_most("a peer that is silent times out", [each[0] for each in pauses], 5, "ms")
+    figures.at_most("a week passes", [each[1] for each in pauses], 20, "ms")
     rounds = [asyncio.run(hundred()) for _ in range(max(1, runs // 3))]
     figures.at_most(f"{HUNDRED} nodes: up, linked, on one tip", [each[0] for each in rounds], 3, "s")
     figures.at_most(f"{HUNDRED} nodes: memory of the process", [each[1] for each in rounds], 500, "MB")
     figures.at_most("as a process: ready for RPC", [asyncio.run(process()) for _ in range(runs)], 0.35, "s")
     ours = [timed(small_test) for _ in range(runs)]
     figures.at_most("small test, ours", [1000 * each for each in ours], 100, "ms")
+    for name, milliseconds in sorted(examples().items()):
+        if name != FIRST:
+            figures.at_most(f"example {name}", [milliseconds], 100, "ms")
     program = os.environ.get("BITCOIND")
     if not program:
         print("BITCOIND names no bitcoind to compare with")
