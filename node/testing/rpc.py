@@ -70,11 +70,16 @@ class DirectTransport:
             raise NodeFailed(f"{method}: the node does not run")
         with self._clock.flowing():  # some methods wait for something
             try:
-                ready = read_json(write_json(params).encode())
+                ready = params if _is_plain(params) else read_json(write_json(params).encode())
                 _, text = await execute(self._node, method, ready, wallet=wallet, user="test")
             except RpcError as error:
                 raise RpcFailure(method, error.code, error.message) from None
         return _read(text)
+
+
+def _is_plain(params: Params) -> bool:
+    """JSON would not change it: most calls, and blocks and transactions of many kilobytes."""
+    return isinstance(params, list) and all(type(value) in (str, int, bool) for value in params)
 
 
 class HttpTransport:
