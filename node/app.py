@@ -26,6 +26,7 @@ from pybitcoind.chain.ports import Clock, Network, Ports
 from pybitcoind.chain.storage.database import StorageError
 from pybitcoind.chain.storage.files import replace_file
 
+from .checks import web_port
 from .config import PORTS_FILE, Config, ConfigError, RebuildNeeded
 from .interpreter import settle
 from .log import DebugLog
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from pybitcoind.p2p.peer_manager import PeerManager
     from pybitcoind.wallet.manager import WalletManager
 
+    from .explorer.server import Explorer
     from .rpc.coins import CoinScan
     from .rpc.getblocktemplate import TemplateCache
     from .rpc.registry import Registry
@@ -110,6 +112,7 @@ class Node:
         self.spv: SpvClient | None = None
         self.indexes: dict[str, Index[Any]] = {}
         self.rpc: RpcServer | None = None
+        self.web: Explorer | None = None
         self.started_at = clock.monotonic()
         self.stopping = asyncio.Event()
         self.coin_scan: CoinScan | None = None
@@ -264,6 +267,7 @@ class Node:
                 await self.open_rpc()
         await self._role.open(resources)
         await self._role.start()
+        await self._start_web()
         if not self.is_guest:
             self._write_ports()
         if self.rpc:
@@ -289,11 +293,22 @@ class Node:
             await self.rpc.start()
         return self.rpc
 
+    async def _start_web(self) -> None:
+        """-web: the explorer, imported only here."""
+        port = web_port(self.config, self.params)
+        if port is None:
+            return
+        from .explorer.server import Explorer
+
+        self.web = Explorer(self)
+        await self.web.open(self.config.text("webbind") or "127.0.0.1", port)
+
     def _write_ports(self) -> None:
         """ports.json: where this node listens, for who gave -port=0 or -rpcport=0."""
         ports = {
             "rpc": self.rpc.port if self.rpc else None,
             "p2p": self.peers.endpoints[0][1] if self.peers and self.peers.endpoints else None,
+            "web": self.web.port if self.web else None,
             "pid": os.getpid(),
         }
         try:
@@ -312,6 +327,8 @@ class Node:
         if self.rpc:
             self.rpc.stop_accepting()
             await self.in_order(partial(self.rpc.stop, RPC_GRACE))
+        if self.web:
+            await self.in_order(self.web.close)
         await self.in_order(self._role.stop)
         if not self.is_guest:
             self.ports_file.unlink(missing_ok=True)

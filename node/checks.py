@@ -14,6 +14,8 @@ from .network_options import TEST_OPTIONS, network_params
 from .policy_options import policy_settings
 
 ROLES = ("full", "miner", "spv")
+WEB_ABOVE_RPC = 3
+"""The explorer's port on main is 8335: behind those of RPC, of peers, and of peers that come by Tor."""
 MAX_SUBVERSION_LENGTH = 256
 _SAFE_IN_COMMENT = re.compile(r"[a-zA-Z0-9 .,;\-_?@]*")
 
@@ -60,6 +62,7 @@ def check(config: Config) -> ChainParams:
     if params.name == "signet":
         config.notes.append(("info", f"Signet derived magic (message start): {params.magic.hex()}"))
     policy_settings(config, params)
+    web_port(config, params)
     assert config.blocks_root
     return params
 
@@ -73,6 +76,18 @@ def _check_own_chain(config: Config, params: ChainParams) -> None:
         f"{genesis.header.nonce}, definition {params.definition}"
     )
     config.notes.append(("info", text))
+
+
+def web_port(config: Config, params: ChainParams) -> int | None:
+    """Where -web wants the explorer: None for nowhere, 0 for a free port. Raises ConfigError."""
+    if not config.is_set("web") or config.negated("web"):
+        return None
+    text = config.text("web")
+    if text in ("", "1"):
+        return params.rpc_port + WEB_ABOVE_RPC
+    if not text.isascii() or not text.isdecimal() or len(text) > 5 or int(text) > 65535:
+        raise ConfigError(f"Invalid port specified in -web: '{text}'")
+    return int(text)
 
 
 def _check_sections(config: Config) -> None:

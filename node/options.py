@@ -25,6 +25,7 @@ class Category(Enum):
     RELAY = "Node relay options:"
     MINING = "Block creation options:"
     RPC = "RPC server options:"
+    WEB = "Explorer options:"
     HIDDEN = ""
 
 
@@ -53,7 +54,7 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_NETWORK_ONLY = _names("addnode bind connect port rpcbind rpcport wallet walletdir")
+_NETWORK_ONLY = _names("addnode bind connect port rpcbind rpcport wallet walletdir web webbind")
 _SENSITIVE = _names("rpcauth rpcpassword rpcuser torpassword")
 _NOT_NEGATABLE = _names("datadir loglevel signetchallenge signetseednode")
 _NEEDS_VALUE = _names("loglevel onion proxy")
@@ -264,6 +265,16 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
         ),
         ("rpcworkqueue", "<n>", "Requests that may wait (default: 64)"),
         ("server", "", "Accept RPC (default: 1)"),
+    ),
+    Category.WEB: (
+        ("web", "<port>", "Serve the explorer, web pages of this node, on this port (0: a free one)"),
+        ("webbind", "<addr>", "Address on which the explorer is served (default: 127.0.0.1)"),
+        (
+            "webhost",
+            "<name>",
+            "A name under which the explorer may be asked for; may be given more than once (default: "
+            "localhost and addresses)",
+        ),
     ),
 }
 

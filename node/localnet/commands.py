@@ -9,6 +9,7 @@ import time
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
+from .board_address import page_address
 from .control import send_order
 from .network import LocalNetwork
 from .process import NodeError, wait_until
@@ -97,13 +98,21 @@ def mine(network: LocalNetwork, args: argparse.Namespace) -> int:
     return 0
 
 
-def stop(network: LocalNetwork, args: argparse.Namespace) -> int:
-    print(send_order(network.control_port, network.token, "stop", args.node))
+def obey(network: LocalNetwork, args: argparse.Namespace) -> int:
+    """Gives the order to the process that supervises the network; prints what was done."""
+    arguments = {str(name): str(getattr(args, name)) for name in args.arguments}
+    print(send_order(network.control_port, network.token, args.order, arguments))
     return 0
 
 
-def start(network: LocalNetwork, args: argparse.Namespace) -> int:
-    print(send_order(network.control_port, network.token, "start", args.node))
+def partition(network: LocalNetwork, args: argparse.Namespace) -> int:
+    groups = " ".join(args.groups)
+    print(send_order(network.control_port, network.token, "partition", {"groups": groups}))
+    return 0
+
+
+def open_page(network: LocalNetwork, args: argparse.Namespace) -> int:
+    print(page_address(network.board_port, network.token))
     return 0
 
 

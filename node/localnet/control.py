@@ -1,4 +1,4 @@
-"""Orders from a second terminal to the process that supervises the network: start, stop, down."""
+"""Orders from a second terminal to the process that supervises the network (orders.py)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 
 from .process import NodeError
 
-Order = Callable[[str, str], str]
-"""(order, node) to what was done; NodeError says why it was not."""
+Order = Callable[[str, dict[str, str]], str]
+"""(order, its arguments) to what was done; NodeError says why it was not."""
 MAX_LINE = 4096
 
 
@@ -22,14 +22,15 @@ class ControlServer:
 
     def __init__(self, token: str, order: Order) -> None:
         class Handler(socketserver.StreamRequestHandler):
-            timeout = 60
+            timeout = 120
 
             def handle(self) -> None:
                 try:
                     request = json.loads(self.rfile.readline(MAX_LINE))
                     if not hmac.compare_digest(str(request["token"]), token):
                         raise NodeError("wrong token")
-                    answer = {"done": order(str(request["order"]), str(request.get("node", "")))}
+                    arguments = {str(key): str(value) for key, value in dict(request["arguments"]).items()}
+                    answer = {"done": order(str(request["order"]), arguments)}
                 except (NodeError, ValueError, KeyError, TypeError) as error:
                     answer = {"error": str(error)}
                 self.wfile.write(json.dumps(answer).encode() + b"\n")
@@ -52,11 +53,13 @@ class ControlServer:
         self._thread.join()
 
 
-def send_order(port: int, token: str, order: str, node: str = "", *, timeout: float = 60) -> str:
+def send_order(
+    port: int, token: str, order: str, arguments: dict[str, str] | None = None, *, timeout: float = 120
+) -> str:
     """What the supervisor did; NodeError if it did not."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=timeout) as connection:
-            request = {"token": token, "order": order, "node": node}
+            request = {"token": token, "order": order, "arguments": arguments or {}}
             connection.sendall(json.dumps(request).encode() + b"\n")
             with connection.makefile() as lines:
                 answer = json.loads(lines.readline())

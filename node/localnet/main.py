@@ -81,13 +81,52 @@ def build_parser() -> argparse.ArgumentParser:
     mine.add_argument("blocks", type=int, metavar="N", nargs="?", default=1)
     mine.set_defaults(run=commands.mine)
 
-    for name, text, run in (
-        ("stop", "stop one node", commands.stop),
-        ("start", "start it again", commands.start),
-    ):
+    def order(name: str, text: str, *arguments: str) -> argparse.ArgumentParser:
+        """A command that the process in the first terminal carries out."""
         one = sub.add_parser(name, help=text, parents=[common])
-        one.add_argument("node", metavar="NODE")
-        one.set_defaults(run=run)
+        one.set_defaults(run=commands.obey, order=name, arguments=arguments)
+        return one
+
+    for name, text in (("stop", "stop one node"), ("start", "start it again")):
+        order(name, text, "node").add_argument("node", metavar="NODE")
+
+    faucet = order("faucet", "pay from the coins mined in advance, and mine a block with it", "to", "amount")
+    faucet.add_argument("to", metavar="TO", help="a node, or an address")
+    faucet.add_argument("amount", metavar="AMOUNT", nargs="?", default="1", help="in BTC (default: 1)")
+
+    partition = sub.add_parser("partition", help="cut every link between the sides", parents=[common])
+    partition.add_argument(
+        "groups",
+        metavar="NODE,NODE…",
+        nargs="+",
+        help="the nodes of one side, joined by commas; if only one side is given, the other is all the rest",
+    )
+    partition.set_defaults(run=commands.partition)
+    order("heal", "every link is whole again")
+
+    for name, text in (("cut", "cut one link"), ("link", "heal it again")):
+        one = order(name, text, "one", "other")
+        one.add_argument("one", metavar="NODE")
+        one.add_argument("other", metavar="NODE")
+
+    delay = order("delay", "make one link slow", "one", "other", "ms")
+    delay.add_argument("one", metavar="NODE")
+    delay.add_argument("other", metavar="NODE")
+    delay.add_argument("ms", type=int, metavar="MS", help="milliseconds one way; 0 ends it")
+
+    reorg = order("reorg", "take blocks back by a longer branch", "depth", "node")
+    reorg.add_argument("depth", type=int, metavar="DEPTH", nargs="?", default=1, help="blocks (default: 1)")
+    reorg.add_argument("--node", default="", metavar="NODE", help="who mines it (default: the treasury's)")
+
+    for name, text in (
+        ("snapshot", "keep the state of all nodes (they stop for a moment)"),
+        ("restore", "take all nodes back to a snapshot"),
+    ):
+        order(name, text, "name").add_argument("name", metavar="NAME")
+
+    sub.add_parser("open", help="print the address of the network's page", parents=[common]).set_defaults(
+        run=commands.open_page
+    )
 
     logs = sub.add_parser("logs", help="the end of a node's debug.log", parents=[common])
     logs.add_argument("node", metavar="NODE")

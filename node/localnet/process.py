@@ -55,7 +55,7 @@ class NodeProcess:
         self.shape, self.folder = shape, folder
         name, path = chain or ("regtest", "regtest")
         self.network_folder, self.chain_option = folder / name, f"-chain={path}"
-        self.p2p_port = self.rpc_port = 0
+        self.p2p_port = self.rpc_port = self.web_port = 0
         self.pid: int | None = None
         self.process: subprocess.Popen[bytes] | None = None
         self._client: RpcClient | None = None
@@ -93,6 +93,7 @@ class NodeProcess:
             "-bind=127.0.0.1",
             "-whitelist=in,out,noban@127.0.0.1",  # transactions go on at once, not in trickles
             "-server",
+            f"-web={self.web_port}",
             "-fallbackfee=0.0001",
             "-debug=net",
             "-debug=mempool",
@@ -135,6 +136,7 @@ class NodeProcess:
 
         found = wait_until(f"{self.name} to open its ports", ports, timeout=START_TIMEOUT)
         self.p2p_port, self.rpc_port = found.get("p2p") or 0, found["rpc"]
+        self.web_port = found.get("web") or 0
         wait_until(f"{self.name} to answer", self._answers, timeout=START_TIMEOUT)
         if self.shape.role == "miner":
             wait_until(f"{self.name} to have its wallet", self._has_wallet, timeout=START_TIMEOUT)
@@ -142,6 +144,8 @@ class NodeProcess:
             self.rpc("createwallet", self.wallet_name)
 
     def rpc(self, method: str, *args: Any, **named: Any) -> Any:
+        if not self.rpc_port:
+            raise NodeError(f"{self.name} has not started yet")
         if self._client is None:
             self._client = RpcClient(self.rpc_port, self.network_folder / ".cookie")
         try:
@@ -192,10 +196,16 @@ class NodeProcess:
             return "nothing"
 
     def to_json(self) -> dict[str, Any]:
-        return {"pid": self.pid, "p2p_port": self.p2p_port, "rpc_port": self.rpc_port}
+        return {
+            "pid": self.pid,
+            "p2p_port": self.p2p_port,
+            "rpc_port": self.rpc_port,
+            "web_port": self.web_port,
+        }
 
     def load_json(self, data: dict[str, Any]) -> None:
         self.pid, self.p2p_port, self.rpc_port = data["pid"], data["p2p_port"], data["rpc_port"]
+        self.web_port = data["web_port"]
 
     def _forget(self) -> None:
         if self._client is not None:

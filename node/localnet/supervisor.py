@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .board import Board
+from .board_address import page_address
 from .control import ControlServer, send_order
 from .network import LocalNetwork
+from .orders import Orders
 from .process import NodeDied, NodeError
 from .shape import Shape
 
@@ -42,25 +45,41 @@ def supervised(
         if starting:
             raise KeyboardInterrupt
 
+    orders = Orders(network, ending.set)
+    board = Board(network, orders, _Quiet())
+    orders.loop = board
     handlers = {n: signal.signal(n, on_signal) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    lock = threading.Lock()
-
-    def obey(order: str, node: str) -> str:
-        with lock:
-            return _obey(network, ending, order, node)
-
-    control = ControlServer(network.token, obey)
+    control = ControlServer(network.token, orders.obey)
     network.control_port = control.port
     try:
+        board.start_thread()
+        network.board_port = board.port
         network.start()
         starting = False
         yield network, ending
     finally:
         starting = False
         control.close()
+        board.stop_thread()
         network.stop()
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+class _Quiet:
+    """`Log` of the board: a bug of a page is shown on it, and on stderr; nothing else is told."""
+
+    def enabled(self, category: str) -> bool:
+        return False
+
+    def debug(self, category: str, text: str) -> None: ...
+
+    def info(self, text: str) -> None: ...
+
+    def warning(self, text: str) -> None: ...
+
+    def error(self, text: str) -> None:
+        print(text, file=sys.stderr)
 
 
 def refuse_second(folder: Path) -> None:
@@ -71,23 +90,6 @@ def refuse_second(folder: Path) -> None:
     except NodeError:
         return
     raise NodeError(f"a network runs in {folder} already; `pybitcoin-localnet down` ends it")
-
-
-def _obey(network: LocalNetwork, ending: threading.Event, order: str, node: str) -> str:
-    if order == "ping":
-        return "here"
-    if order == "down":
-        ending.set()
-        return "the network goes down"
-    if order == "start":
-        network.start_node(node)
-        return f"{node} runs"
-    if order == "stop":
-        if not network.node(node).running:
-            raise NodeError(f"{node} does not run")
-        network.stop_node(node)
-        return f"{node} is stopped"
-    raise NodeError(f"unknown order {order!r}")
 
 
 def up(folder: Path, shape: Shape, *, keep: bool = False, plain: bool = False) -> int:
@@ -115,6 +117,7 @@ def _show_lines(network: LocalNetwork, ending: threading.Event) -> None:
     from .table import status_lines
 
     print("the network is up; Ctrl-C ends it", flush=True)
+    print(f"its page: {page_address(network.board_port, network.token)}", flush=True)
     while True:
         print("\n".join(status_lines(network.status(), network.pace())), flush=True)
         if ending.wait(PLAIN_EVERY):
@@ -130,7 +133,9 @@ def _show_table(network: LocalNetwork, ending: threading.Event) -> None:
     footer = (
         "from a second terminal, pybitcoin-localnet and:\n"
         "  status | chain NODE | wallets | send FROM TO AMOUNT | mine N | cli NODE METHOD …\n"
-        "  stop NODE | start NODE | logs NODE | down\n"
+        "  faucet TO AMOUNT | stop NODE | start NODE | partition NODES … | heal | delay NODE NODE MS\n"
+        "  reorg [DEPTH] | snapshot NAME | restore NAME | logs NODE | open | down\n"
+        f"its page: {page_address(network.board_port, network.token)}\n"
         "Ctrl-C ends the network"
     )
 

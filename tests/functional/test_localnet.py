@@ -9,10 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from web_client import WebClient
 
 pytestmark = pytest.mark.timeout(180)
 SELDOM = ("--interval", "3600")
@@ -134,6 +137,78 @@ def test_a_network_in_one_terminal_and_orders_from_another(terminal: Terminal) -
     assert not any(map(alive, pids))
     wrong = localnet(folder, "status")
     assert wrong.returncode == 1 and "no network runs in" in wrong.stderr
+
+
+def test_faults_and_scenes_and_the_page(terminal: Terminal) -> None:
+    terminal.read_until("the network is up")
+    address = terminal.read_until("its page: ").split()[-1]
+    folder, port = terminal.folder, int(address.split(":")[2].partition("/")[0])
+    assert ask(folder, "open").strip() == address
+    page = WebClient(port)
+    assert "opens with a token" in page.get("/", 403).text
+
+    with page_events(page, address) as events:
+        assert "2 links cut: full1 | full2, miner1" in ask(folder, "partition", "full1")
+        ask(folder, "mine", "2")
+        told = [data for name, data in until(events, "block", lambda data: data["height"] == 203)]
+        assert told[-1]["node"] in ("full2", "miner1")
+    tips = {row.split()[0]: re.search(r"tip=(\S+)", row)[1] for row in ask(folder, "status").splitlines()}  # type: ignore[index]
+    assert tips["full1"] != tips["full2"] == tips["miner1"]
+    shown = page.get("/")
+    assert len(shown.all("line", class_="wire cut")) == 2
+    assert {tag["class"].split()[2] for tag in shown.all("g") if "node" in tag.get("class", "")} == {
+        "tip-0",
+        "tip-1",
+    }
+    ask(folder, "stop", "full1")
+    ask(folder, "start", "full1")
+    assert ask(folder, "cli", "full1", "getconnectioncount").strip() == "0", "what is cut stays cut"
+    assert "2 had been cut" in ask(folder, "heal")
+    ask_until("height=203", folder, "status")
+
+    assert "takes 150 ms one way" in ask(folder, "delay", "miner1", "full1", "150")
+    assert "full2 and full1 are cut" in ask(folder, "cut", "full1", "full2")
+    (block_hash,) = ask(folder, "mine", "1").split()
+    ask_until(block_hash, folder, "cli", "full1", "getbestblockhash")
+    assert "is not delayed any more" in ask(folder, "delay", "miner1", "full1", "0")
+    assert "linked again" in ask(folder, "link", "full1", "full2")
+
+    before = ask(folder, "cli", "full1", "getblockhash", "203").strip()
+    done = ask(folder, "reorg", "2", "--node", "full2")
+    assert "2 blocks above height 202 gave way to 3 others; full2, " in done
+    assert ask(folder, "cli", "full1", "getblockhash", "203").strip() != before
+    assert ask(folder, "cli", "miner1", "getblockcount").strip() == "205"
+
+    assert "2.5 BTC for full2" in ask(folder, "faucet", "full2", "2.5")
+    ask_until("102.5", folder, "wallets")
+    assert "snapshot now is taken" in ask(folder, "snapshot", "now")
+    ask(folder, "mine", "3")
+    assert "as it was at snapshot now" in ask(folder, "restore", "now")
+    rows = ask(folder, "status").splitlines()
+    assert all("height=206" in row and "peers=2" in row for row in rows), "\n".join(rows)
+
+    port = json.loads((folder / "full1" / "regtest" / "ports.json").read_text())["web"]
+    assert "206" in WebClient(port).get("/").text, "every node has a window of its own"
+
+
+@contextmanager
+def page_events(page: WebClient, address: str) -> Iterator[Iterator[tuple[str, Any]]]:
+    """The events of the network's page, once it has been opened."""
+    page.get("/" + address.partition("/?")[1][1:] + address.partition("/?")[2])
+    with page.events() as events:
+        assert next(events)[0] == "state"
+        yield events
+
+
+def until(
+    events: Iterator[tuple[str, Any]], kind: str, last: Callable[[Any], bool]
+) -> Iterator[tuple[str, Any]]:
+    """The events of a kind up to one that is the last."""
+    for name, data in events:
+        if name == kind:
+            yield name, data
+            if last(data):
+                return
 
 
 def test_ctrl_c_leaves_nothing_behind(terminal: Terminal) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pybitcoind.node.checks import check, filter_index_wanted, warnings
+from pybitcoind.chain.params import regtest
+from pybitcoind.node.checks import check, filter_index_wanted, warnings, web_port
 from pybitcoind.node.config import Config, ConfigError
 from pybitcoind.node.peer_options import p2p_options
 from pybitcoind.node.policy_options import policy_settings
@@ -144,3 +145,18 @@ def test_policy(tmp_path: Path) -> None:
     defaults = policy_settings(made(tmp_path), config.base_params)
     assert (defaults.min_relay_feerate, defaults.dust_relay_feerate) == (100, 3000)
     assert defaults.max_size_bytes == 300_000_000
+
+
+@pytest.mark.parametrize(
+    ("argument", "port"),
+    [("-noweb", None), ("-web", 18446), ("-web=1", 18446), ("-web=0", 0), ("-web=8080", 8080), ("", None)],
+)
+def test_the_port_of_the_explorer(tmp_path: Path, argument: str, port: int | None) -> None:
+    config = made(tmp_path, *filter(None, [argument]))
+    assert web_port(config, regtest()) == port
+
+
+@pytest.mark.parametrize("value", ["70000", "x", "-1", "\u0661", "9" * 20])
+def test_no_port_of_the_explorer(tmp_path: Path, value: str) -> None:
+    with pytest.raises(ConfigError, match="Invalid port specified in -web"):
+        check(made(tmp_path, f"-web={value}"))

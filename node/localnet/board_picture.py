@@ -1,0 +1,119 @@
+"""The network as a graph: nodes in a ring, links between them, drawn as SVG; the page's script moves it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
+
+from ..explorer.pictures import picture
+from .shape import Shape
+
+RADIUS = 34.0
+
+
+class Place(NamedTuple):
+    x: float
+    y: float
+
+
+def size(shape: Shape) -> tuple[float, float]:
+    """Width and height: the more nodes, the larger."""
+    more = max(0, len(shape.nodes) - 8)
+    return 720.0 + more * 30, 440.0 + more * 26
+
+
+def places(shape: Shape) -> dict[str, Place]:
+    """All on one ring, SPV nodes beside a node that they dial."""
+    width, height = size(shape)
+    ring = ring_order(shape)
+    found: dict[str, Place] = {}
+    for i, name in enumerate(ring):
+        angle = math.pi * (2 * i / len(ring) - 0.5)
+        x = width / 2 + (width / 2 - 110) * math.cos(angle) if len(ring) > 1 else width / 2
+        y = height / 2 - 8 + (height / 2 - 66) * math.sin(angle) if len(ring) > 1 else height / 2
+        found[name] = Place(x, y)
+    return found
+
+
+def ring_order(shape: Shape) -> list[str]:
+    """Names of all nodes; each SPV node follows the one of its links that has the fewest beside it."""
+    beside: dict[str, list[str]] = {node.name: [] for node in shape.nodes if node.role != "spv"}
+    for node in shape.nodes:
+        if node.role == "spv":
+            near = [link for link in node.links if link in beside] or list(beside)
+            beside[min(near, key=lambda name: len(beside[name]))].append(node.name)
+    return [name for server, light in beside.items() for name in (server, *light)]
+
+
+def graph(
+    shape: Shape,
+    where: Mapping[str, Place],
+    rows: Sequence[Mapping[str, Any]],
+    links: Sequence[Mapping[str, Any]],
+) -> Markup:
+    """rows and links: as the board has them (NodeStatus with colour and spread, LinkStatus)."""
+    width, height = size(shape)
+    facts = {row["name"]: row for row in rows}
+    parts: list[Markup] = [_link(link, where) for link in links]
+    parts.append(Markup('<g id="travelling"></g>'))
+    parts += [_node(node.name, node.role, where[node.name], facts.get(node.name, {})) for node in shape.nodes]
+    up = sum(link["state"] == "up" for link in links)
+    running = sum(bool(row["running"]) for row in rows)
+    return picture(
+        "network-graph",
+        width,
+        height,
+        "The network",
+        f"{running} of {len(shape.nodes)} nodes run, {up} of {len(links)} links are up. Tables say which.",
+        parts,
+    )
+
+
+def _link(link: Mapping[str, Any], where: Mapping[str, Place]) -> Markup:
+    a, b = where[link["dialer"]], where[link["listener"]]
+    parts = Markup(
+        '<line class="wire {0}" id="wire-{1}-{2}" x1="{3:.1f}" y1="{4:.1f}" x2="{5:.1f}" y2="{6:.1f}">'
+        "<title>{1} dials {2}: {0}</title></line>"
+    ).format(link["state"], link["dialer"], link["listener"], a.x, a.y, b.x, b.y)
+    if link["delay"]:
+        parts += Markup(
+            '<text class="wire-text" x="{:.1f}" y="{:.1f}" text-anchor="middle">{} ms</text>'
+        ).format((a.x + b.x) / 2, (a.y + b.y) / 2 - 6, round(link["delay"] * 1000))
+    return parts
+
+
+def _node(name: str, role: str, place: Place, row: Mapping[str, Any]) -> Markup:
+    running = bool(row.get("running"))
+    colour = row.get("colour")
+    kind = "stopped" if not running else "tip-none" if colour is None else f"tip-{colour}"
+    height = row.get("height")
+    shape = Markup('<circle class="body" r="{:.0f}"/>').format(RADIUS)
+    if role == "miner":
+        shape = Markup(
+            '<rect class="body" x="{0:.0f}" y="{0:.0f}" width="{1:.0f}" height="{1:.0f}" rx="14"/>'
+        ).format(-RADIUS, 2 * RADIUS)
+    elif role == "spv":
+        shape = Markup('<circle class="body" r="{:.0f}"/>').format(RADIUS * 0.8)
+    inner = Markup(
+        '<title>{} ({}): {}</title><circle class="halo" r="{:.0f}"/>{}'
+        '<text class="height" y="5" text-anchor="middle">{}</text>'
+        '<text class="name" y="{:.0f}" text-anchor="middle">{}</text>'
+    ).format(
+        name,
+        role,
+        f"height {height}" if running else "stopped",
+        RADIUS + 5,
+        shape,
+        height if running and height is not None else "–",
+        RADIUS + 20,
+        name,
+    )
+    group = Markup(
+        '<g class="node {} {}" id="node-{}" data-node="{}" transform="translate({:.1f} {:.1f})">{}</g>'
+    ).format(role, kind, name, name, place.x, place.y, inner)
+    if running and row.get("web_port"):
+        return Markup('<a href="http://127.0.0.1:{}/">{}</a>').format(row["web_port"], group)
+    return group
