@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..options import OPTIONS
 from .client import NodeError, RpcClient, RpcFailure
 from .shape import NodeShape
 
@@ -99,7 +100,9 @@ class NodeProcess:
             "-debug=mempool",
         ]
         if self.shape.role != "spv":
-            command += ["-blockfilterindex", "-peerblockfilters", "-txindex"]
+            command += ["-blockfilterindex", "-peerblockfilters", "-txindex", "-txospenderindex"]
+            if "scriptindex" in OPTIONS:
+                command.append("-scriptindex")
         if self.shape.role == "miner":
             command.append(f"-minerinterval={interval:.9g}")
         if (self.network_folder / "wallets" / self.wallet_name).exists():

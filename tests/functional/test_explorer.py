@@ -19,6 +19,7 @@ from pybitcoind.chain.params import regtest
 from pybitcoind.chain.primitives.block import Block
 from pybitcoind.chain.primitives.transaction import Transaction, TxOut
 from pybitcoind.chain.script.script import push_data
+from pybitcoind.node.options import OPTIONS
 
 HOSTILE = b"<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 PARAMS = regtest()
@@ -431,6 +432,32 @@ def test_a_node_without_indexes_finds_by_block_and_by_coin(tmp_path: Path) -> No
         assert link == f"/tx/{coinbase}?block={first}"
         page = web.get(link)
         assert "102 confirmations" in page.text and "spent" in page.text
+
+
+@pytest.mark.skipif("scriptindex" not in OPTIONS, reason="there is no -scriptindex yet")
+def test_the_history_of_a_script_follows_the_chain(tmp_path: Path) -> None:
+    with running(tmp_path, "-web=0", "-disablewallet", "-scriptindex", "-txindex") as node:
+        web, wallet = WebClient(node.ports["web"]), MiniWallet()
+        ours = f"raw({wallet.script_pubkey.hex()})"
+        hashes = node.call("generatetodescriptor", 30, ours)
+        node.call("generatetodescriptor", 100, "raw(51)")
+        path = f"/script/{wallet.script_pubkey.hex()}"
+        page = web.get(path)
+        assert "Page 1 of 2" in page.text and "1,500.00 000000 BTC" in page.text
+        wallet.scan_block(Block.decode(bytes.fromhex(node.call("getblock", hashes[0], 0))), 1)
+        tx = wallet.spend(wallet.take(130), change=1, fee=1000)
+        node.call("sendrawtransaction", tx.raw.hex())
+        page = web.get(path)
+        assert "Paid, not confirmed yet" in page.text and f"/tx/{display(tx)}#output-0" in page.links
+        (block_hash,) = node.call("generatetodescriptor", 1, "raw(51)")
+        page = web.get(path)
+        assert "Paid, not confirmed yet" not in page.text and "1,499.9999 9000 BTC" in page.text
+        assert f"/tx/{display(tx)}" in web.get(f"{path}?page=2").links, "who spent the first"
+        web.get(f"{path}?page=3", 404)
+        node.call("invalidateblock", block_hash)
+        page = web.get(path)
+        assert "Paid, not confirmed yet" in page.text and "1,500.00 000000 BTC" in page.text
+        assert "No block has paid to this" in web.get("/script/52").text
 
 
 def test_an_spv_node_shows_headers(tmp_path: Path) -> None:
