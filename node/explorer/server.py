@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pybitcoind.chain.consensus.limits import MAX_BLOCK_WEIGHT
@@ -61,6 +62,9 @@ class Explorer(Site):
         self._histories = Histories(self._ctx)
         self._utxo = UtxoTotals(self._ctx)
         self._mempool = None if node.mempool is None else MempoolView(node.mempool)
+        self._pictures: tuple[str, str] = ("", "")
+        self._pictured = -1
+        """The mempool's state (its updates) that the pictures are of."""
         self._channel = Channel(self._clock)
         self._news = MempoolNews()
         self._subscription: Subscription | None = None
@@ -99,6 +103,7 @@ class Explorer(Site):
             self._tasks.append(node.spawn("web events", self._subscription.run()))
             self._tasks.append(node.spawn("web mempool", self._tell_mempool()))
         self._tasks.append(node.spawn("web tip", self._tell_tips()))
+        self._tasks.append(node.spawn("web templates", node.ports.workers.run(self.warm_up)))
 
     def _log_place(self, host: str) -> None:
         shown = f"[{host}]" if ":" in host else host
@@ -328,18 +333,21 @@ class Explorer(Site):
         assert self._mempool is not None and self._node.mempool is not None
         blocks, page = self._mempool.blocks(), page_number(request)
         pool = self._node.mempool
-        entries = [pool.entries[txid] for block in blocks for chunk in block.chunks for txid in chunk.txids]
-        last = max(1, -(-len(entries) // NEXT_TXS))
+        last = max(1, -(-len(pool) // NEXT_TXS))
         if page > last:
-            raise NotHere("The mempool is not that full", f"It has {len(entries):,} transactions.")
-        shown = entries[(page - 1) * NEXT_TXS : page * NEXT_TXS]
+            raise NotHere("The mempool is not that full", f"It has {len(pool):,} transactions.")
+        in_order = (txid for block in blocks for chunk in block.chunks for txid in chunk.txids)
+        shown = [pool.entries[txid] for txid in islice(in_order, (page - 1) * NEXT_TXS, page * NEXT_TXS)]
+        if pool.updates != self._pictured:
+            self._pictures = (queue(blocks), block_map(blocks[0])) if blocks else ("", "")
+            self._pictured = pool.updates
         return self.page(
             request,
             "mempool.html",
             info=await getmempoolinfo(self._ctx),
             blocks=blocks,
-            queue=queue(blocks) if blocks else "",
-            map=block_map(blocks[0]) if blocks else "",
+            queue=self._pictures[0],
+            map=self._pictures[1],
             rows=[
                 {
                     "txid": hash_hex(entry.txid),

@@ -119,8 +119,10 @@ class Site:
         """What every page shows."""
         return {}
 
-    def render(self, template: str, **values: Any) -> str:
-        return self._environment.get_template(template).render(**values)
+    def warm_up(self) -> None:
+        """Compiles the templates, so that who asks first need not wait for it."""
+        for name in self._environment.list_templates():
+            self._environment.get_template(name)
 
     # The frame around each request
 

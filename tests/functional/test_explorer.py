@@ -451,7 +451,7 @@ def test_the_history_of_a_script_follows_the_chain(tmp_path: Path) -> None:
         assert "Paid, not confirmed yet" in page.text and f"/tx/{display(tx)}#output-0" in page.links
         (block_hash,) = node.call("generatetodescriptor", 1, "raw(51)")
         page = web.get(path)
-        assert "Paid, not confirmed yet" not in page.text and "1,499.9999 9000 BTC" in page.text
+        assert "Paid, not confirmed yet" not in page.text and "1,499.99999 000 BTC" in page.text
         assert f"/tx/{display(tx)}" in web.get(f"{path}?page=2").links, "who spent the first"
         web.get(f"{path}?page=3", 404)
         node.call("invalidateblock", block_hash)
