@@ -29,6 +29,8 @@ PATH_PIECE = 32
 """Blocks of a branch looked at in one go."""
 DEEP_INVALIDATION = 10
 """Blocks of an invalidation whose transactions still come back to the mempool."""
+FAR = 20
+"""Blocks to the best header from which on the way there is shown as long work."""
 HELD_BACK = 10
 """Blocks of a step that are told of only when it is done, after the mempool was mended, as in Core. Of more
 the first ones are told of while it goes on, so that the length of a step costs no memory."""
@@ -86,6 +88,7 @@ class Activation:
         self._interrupted = interrupted
         self._connected: deque[BlockConnected] = deque()
         self._disconnected = 0
+        self._far = False
         self._script_reason: str | None = ""
         self._precious_sequence, self._precious_work = -1, 0
 
@@ -254,6 +257,15 @@ class Activation:
             log.info("Leaving InitialBlockDownload (latching to false)")
         progress = verification_progress(node, self.index.tree.best_header, now, self.index.params)
         log.info(update_tip(node, self.chainstate.coins, progress))
+        self._show_way(node)
+
+    def _show_way(self, tip: HeaderNode) -> None:
+        """How far it is to the best header, where that is far."""
+        best = self.index.tree.best_header
+        far = best is not None and best.height - tip.height > FAR
+        if best is not None and (far or self._far):
+            self.ports.progress("Connecting blocks", tip.height / best.height if far else None)
+        self._far = far
 
     def scripts_matter(self, node: HeaderNode) -> bool:
         """Whether the scripts of a block are run, or a block behind it vouches for them (-assumevalid)."""

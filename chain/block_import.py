@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from os import SEEK_END
 from typing import TYPE_CHECKING, NamedTuple
 
 from .consensus.blocks import check_block
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 BATCH_BYTES = 1 << 20
 """Blocks handed to the owner at once."""
 READ_BYTES = 4 << 20
+LOADING, REINDEXING = "Loading blocks", "Reindexing block files"
+"""What is shown of the progress."""
 
 
 class ParsedBlock(NamedTuple):
@@ -35,12 +38,16 @@ class ParsedBlock(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """blocks: in the order of the file. offset: where to read on. done: the end of the file was reached."""
+    """blocks: in the order of the file. offset: where to read on. done: the end of the file was reached.
+
+    size: of the file, bytes.
+    """
 
     blocks: list[ParsedBlock]
     offset: int
     done: bool
     complaints: list[str]
+    size: int
 
 
 def read_batch(path: str, offset: int, params: ChainParams) -> Batch:
@@ -52,6 +59,7 @@ def read_batch(path: str, offset: int, params: ChainParams) -> Batch:
     complaints: list[str] = []
     magic, size = params.magic, 0
     with open(path, "rb") as file:
+        file_size = file.seek(0, SEEK_END)
         file.seek(offset)
         data = file.read(READ_BYTES)
         pos = 0
@@ -60,7 +68,7 @@ def read_batch(path: str, offset: int, params: ChainParams) -> Batch:
             at_end = len(data) < READ_BYTES
             if start < 0:
                 if at_end:
-                    return Batch(blocks, offset + len(data), True, complaints)
+                    return Batch(blocks, offset + len(data), True, complaints, file_size)
                 pos = len(data) - len(magic) + 1
                 break
             length = int.from_bytes(data[start + 4 : start + 8], "little")
@@ -88,7 +96,7 @@ def read_batch(path: str, offset: int, params: ChainParams) -> Batch:
             blocks.append(ParsedBlock(block, _passes(block, params), offset + start + 8))
             size += length
             pos = end
-        return Batch(blocks, offset + pos, False, complaints)
+        return Batch(blocks, offset + pos, False, complaints, file_size)
 
 
 def _passes(block: Block, params: ChainParams) -> bool:
@@ -122,6 +130,7 @@ async def load_external(chain: ChainManager, path: str, progress: Callable[[int]
                 log.debug("reindex", f"LoadExternalBlockFile: {complaint}")
             await chain.submit(lambda batch=batch: loader.accept(batch.blocks))  # type: ignore[misc]
             await chain.activate_best()
+            chain.ports.progress(LOADING, batch.offset / max(1, batch.size))
             if progress is not None:
                 progress(loader.loaded)
             if ahead is None:
@@ -131,6 +140,7 @@ async def load_external(chain: ChainManager, path: str, progress: Callable[[int]
     except OSError as error:
         log.warning(f"Could not open blocks file {path} ({error.strerror})")
     finally:
+        chain.ports.progress(LOADING, None)
         chain.ibd.loading = False
         if ahead is not None:
             ahead.cancel()
@@ -229,15 +239,18 @@ async def reindex(chain: ChainManager) -> None:
             if stored[0].position.file != last:
                 last = stored[0].position.file
                 share = last * 100 // max(1, len(blocks.files))
+                chain.ports.progress(REINDEXING, share / 100)
                 log.info(f"Reindexing block file blk{last:05}.sqlite ({share}% complete)...")
             parsed = await workers.run(_parse_stored, stored)
             await chain.submit(lambda parsed=parsed: accept(parsed))  # type: ignore[misc]
         await chain.submit(chain.end_reindex)
         log.info("Reindexing finished")
+        chain.ports.progress(REINDEXING, None)
         await chain.activate_best()
     except OwnerStopped:
         log.info("Interrupt requested. Exit reindexing.")
     finally:
+        chain.ports.progress(REINDEXING, None)
         chain.ibd.loading = False
     chain.update_ibd()
 

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -178,6 +178,14 @@ class Log(Protocol):
     def error(self, message: str) -> None: ...
 
 
+ShowProgress = Callable[[str, float | None], None]
+"""Told how far long work is: what it is, and the share that is done, 0 to 1, or None at its end."""
+
+
+def show_nothing(what: str, share: float | None) -> None:
+    """Where nobody looks."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     clock: Clock
@@ -186,3 +194,12 @@ class Ports:
     workers: Workers
     storage: Storage
     log: Log
+    progress: ShowProgress = show_nothing
+
+    @contextmanager
+    def long_work(self, what: str) -> Iterator[Callable[[float], None]]:
+        """Gives what to call with the share that is done; the end is told whichever way it ends."""
+        try:
+            yield lambda share: self.progress(what, share)
+        finally:
+            self.progress(what, None)

@@ -75,27 +75,31 @@ async def _base_of(chain: ChainManager, view: CoinView) -> HeaderNode:
 
 async def _write(chain: ChainManager, coins: CoinPages, base: HeaderNode, file: BinaryIO) -> Dump:
     workers, log = chain.ports.workers, chain.ports.log
-    hasher = await add_up(coins, UtxoHashType.HASH_SERIALIZED_3, workers, _logged(log.info, "hashed"))
+    with chain.ports.long_work("Hashing the coins") as show:
+        tell = _logged(log.info, "hashed", show)
+        hasher = await add_up(coins, UtxoHashType.HASH_SERIALIZED_3, workers, tell)
     digest = hasher.digest()
     assert digest is not None
     log.info("Writing snapshot to disk.")
     metadata = SnapshotMetadata(base.hash, hasher.txouts)
     writer = await workers.run(SnapshotWriter, file, metadata, chain.params)
-    tell = _logged(log.info, "written")
-    async for rows in coins.scan():
-        await workers.run(writer.add, rows)
-        tell(int.from_bytes(rows[-1][0][:4], "big") / 2**32)
+    with chain.ports.long_work("Writing the coins") as show:
+        tell = _logged(log.info, "written", show)
+        async for rows in coins.scan():
+            await workers.run(writer.add, rows)
+            tell(int.from_bytes(rows[-1][0][:4], "big") / 2**32)
     await workers.run(writer.finish)
     assert writer.written == hasher.txouts, "a view of the coins does not change"
     return Dump(base, writer.written, digest)
 
 
-def _logged(log: Callable[[str], None], done: str) -> Callable[[float], None]:
-    """Progress as a line for every tenth; short work has none."""
+def _logged(log: Callable[[str], None], done: str, show: Callable[[float], None]) -> Callable[[float], None]:
+    """Progress as a line for every tenth, of which short work has none; shown all the time."""
     told = 0
 
     def tell(share: float) -> None:
         nonlocal told
+        show(share)
         if int(share * 10) > told and share < 1:
             told = int(share * 10)
             log(f"dumptxoutset: {told * 10}% of the coins {done}")

@@ -54,6 +54,19 @@ async def verify_chain(
     level: 0 the block can be read, 1 and follows the rules, 2 its undo data too, 3 it can be disconnected,
     4 and connected again.
     """
+    with ports.long_work("Verifying blocks") as show:
+        return await _verify(ports, index, chainstate, level, depth, interrupted, show)
+
+
+async def _verify(
+    ports: Ports,
+    index: BlockIndex,
+    chainstate: Chainstate,
+    level: int,
+    depth: int,
+    interrupted: Callable[[], bool],
+    show: Callable[[float], None],
+) -> VerifyResult:
     log, tip = ports.log, chainstate.tip
     if tip is None or tip.prev is None:
         return VerifyResult.SUCCESS
@@ -62,7 +75,7 @@ async def verify_chain(
     level = max(0, min(4, level))
     log.info(f"Verifying last {depth} blocks at level {level}")
     log.info("Verification progress: 0%")
-    report = _Progress(ports, depth, 50 if level >= 4 else 100)
+    report = _Progress(ports, show, depth, 50 if level >= 4 else 100)
     overlay = chainstate.overlay(_Overlay(chainstate.coins))
     skipped = False
     transactions = 0
@@ -129,10 +142,12 @@ async def verify_chain(
 class _Progress:
     """A line in the log for every ten percent."""
 
-    def __init__(self, ports: Ports, depth: int, share: int) -> None:
-        self._ports, self._depth, self._share, self._told = ports, depth, share, 0
+    def __init__(self, ports: Ports, show: Callable[[float], None], depth: int, share: int) -> None:
+        self._ports, self._show = ports, show
+        self._depth, self._share, self._told = depth, share, 0
 
     def at(self, done: int) -> None:
+        self._show(done * self._share / 100 / self._depth)
         percent = max(1, min(99, done * self._share // self._depth))
         if percent // 10 > self._told:
             self._told = percent // 10

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pybitcoind.chain.params import ChainParams
-from pybitcoind.chain.ports import Clock, Network, Ports
+from pybitcoind.chain.ports import Clock, Network, Ports, show_nothing
 from pybitcoind.chain.storage.database import StorageError
 from pybitcoind.chain.storage.files import replace_file
 
@@ -32,6 +32,7 @@ from .interpreter import settle
 from .log import DebugLog
 from .notify import run_command
 from .ports import PlacedStorage, SystemRandom, ThreadWorkers, worker_threads
+from .progress import ProgressBars, bars_wanted
 
 if TYPE_CHECKING:
     from pybitcoind.chain.events import EventBus
@@ -103,6 +104,7 @@ class Node:
         self.tcp = TcpNetwork()
         self.proxies: Proxies | None = None
         self.workers: ThreadWorkers | None = None
+        self.bars: ProgressBars | None = None
         self.ports = self._own_ports(log, clock) if ports is None else ports
         self.new_seed: Callable[[], bytes] | None = None
         """Where the keys of new wallets come from; None: the operating system."""
@@ -129,6 +131,8 @@ class Node:
 
     def _own_ports(self, log: DebugLog, clock: Clock) -> Ports:
         config, random = self.config, SystemRandom()
+        if bars_wanted(log.console):
+            self.bars = ProgressBars()
         self.workers = ThreadWorkers(worker_threads(config.number("par")))
         network: Network = self.tcp
         if config.values("proxy") or config.text("onion"):
@@ -143,6 +147,7 @@ class Node:
             workers=self.workers,
             storage=PlacedStorage(self.net_dir, config.blocks_root),
             log=log,
+            progress=self.bars or show_nothing,
         )
 
     # For RPC
@@ -225,6 +230,8 @@ class Node:
         async with AsyncExitStack() as resources:
             if self.workers is not None:
                 resources.callback(self.workers.close)
+            if self.bars is not None:
+                resources.callback(self.bars.close)
             async with asyncio.TaskGroup() as self._tasks:
                 try:
                     await self._start_or_stop(resources, on_ready)

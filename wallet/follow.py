@@ -190,9 +190,11 @@ class Follower:
                 wallet.processed(ref)
                 self._unsaved += 1
                 scan.progress = (ref.height - first) / max(1, client.tip.height - first)
+                wallet.ports.progress(f"Rescanning {wallet.name}", scan.progress)
                 if self._unsaved >= SAVE_EVERY:
                     await self._save()
         finally:
+            wallet.ports.progress(f"Rescanning {wallet.name}", None)
             if own:
                 self.scan = None
 
@@ -230,8 +232,10 @@ class Follower:
                     await wallet.save()
             scan.last_height = ref.height
             scan.progress = (ref.height - start) / max(1, last - start)
+            wallet.ports.progress(f"Rescanning {wallet.name}", scan.progress)
             if scan.aborted:
                 break
+        wallet.ports.progress(f"Rescanning {wallet.name}", None)
         self.take_mempool()
         await wallet.save(locator=True)
         wallet.log("Rescan completed" if not scan.aborted else "Rescan aborted")

@@ -325,6 +325,9 @@ class Index(ABC, Generic[T]):
         self._best_is(node)
 
     def _report(self) -> None:
+        tip = self._chain.validated_tip
+        share = None if self.best is tip else self.best_height / max(1, tip.height)
+        self._ports.progress(f"Building {self.NAME}", share)
         now = self._ports.clock.monotonic()
         if self._catching_up and now - self._last_log >= LOG_INTERVAL:
             self._last_log = now

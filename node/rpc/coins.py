@@ -467,10 +467,12 @@ async def _scan(ctx: RpcContext, scan: CoinScan, scanobjects: list[Json]) -> Jso
     async with ctx.chain.chainstate.store.snapshot() as view:
         best = await view.best_block()
         tip = ctx.chain.headers.get(best or b"") or ctx.chain.tip
-        async for rows in view.scan():
-            if scan.aborted:
-                break
-            await ctx.ports.workers.run(scan.look, rows, needles)
+        with ctx.ports.long_work("Scanning the coins") as show:
+            async for rows in view.scan():
+                if scan.aborted:
+                    break
+                await ctx.ports.workers.run(scan.look, rows, needles)
+                show(scan.progress / 100)
     unspents: list[Json] = []
     for outpoint, coin in scan.found:
         unspents.append(
