@@ -71,9 +71,11 @@ def test_floors() -> None:
 EDGES = {
     "node/checks.py",  # looks at the machine's time before a start
     "node/cli.py",
+    "node/explorer/site.py",  # listens
     "node/log.py",
     "node/main.py",
     "node/ports.py",
+    "node/progress.py",  # draws on a terminal
     "node/rpc/addresses.py",  # inet_aton, which opens none
     "node/rpc/network.py",  # getnettotals tells the machine's time
     "node/rpc/server.py",
