@@ -48,9 +48,9 @@ NOT_WHOLE = ("getdifficulty", "getnetworkhashps")
 BY_TYPE = {
     a.AMOUNT: "Amount",
     a.AMOUNT_TEXT: "Amount",
-    a.REAL: "Amount",
+    a.REAL: "Decimal | int | float",
     a.RANGE: "int | list[int]",
-    a.ANY_NUM: "int",
+    a.ANY_NUM: "int | str",
     a.VERBOSITY: "int | bool",
 }
 BY_JSON = {"string": "str", "number": "int", "bool": "bool", "array": "list[Any]", "object": "Object"}

@@ -151,7 +151,7 @@ class NodeMethods:
         result: bool = await self.call("verifychain", checklevel, nblocks)
         return result
 
-    async def pruneblockchain(self, height: Amount) -> int:
+    async def pruneblockchain(self, height: Decimal | int | float) -> int:
         """Attempts to delete block and undo data up to a specified height or timestamp, if eligible for
         pruning."""
         result: int = await self.call("pruneblockchain", height)
@@ -183,7 +183,10 @@ class NodeMethods:
         return result
 
     async def gettxoutsetinfo(
-        self, hash_type: str | None = None, hash_or_height: int | None = None, use_index: bool | None = None
+        self,
+        hash_type: str | None = None,
+        hash_or_height: int | str | None = None,
+        use_index: bool | None = None,
     ) -> Object:
         """Returns statistics about the unspent transaction output set."""
         result: Object = await self.call("gettxoutsetinfo", hash_type, hash_or_height, use_index)
@@ -221,7 +224,7 @@ class NodeMethods:
         result: list[Object] = await self.call("gettxspendingprevout", outputs, options)
         return result
 
-    async def getorphantxs(self, verbosity: int | None = None) -> Any:
+    async def getorphantxs(self, verbosity: int | str | None = None) -> Any:
         """Shows transactions in the tx orphanage."""
         return await self.call("getorphantxs", verbosity)
 
@@ -346,7 +349,9 @@ class NodeMethods:
         result: Object = await self.call("estimatesmartfee", conf_target, estimate_mode)
         return result
 
-    async def estimaterawfee(self, conf_target: int, threshold: Amount | None = None) -> Object:
+    async def estimaterawfee(
+        self, conf_target: int, threshold: Decimal | int | float | None = None
+    ) -> Object:
         """WARNING: This interface is unstable and may disappear or change!"""
         result: Object = await self.call("estimaterawfee", conf_target, threshold)
         return result
@@ -380,7 +385,9 @@ class NodeMethods:
         result: Object = await self.call("getmininginfo")
         return result
 
-    async def prioritisetransaction(self, txid: str, dummy: Amount | None, fee_delta: int) -> bool:
+    async def prioritisetransaction(
+        self, txid: str, dummy: Decimal | int | float | None, fee_delta: int
+    ) -> bool:
         """Accepts the transaction into mined blocks at a higher (or lower) priority"""
         result: bool = await self.call("prioritisetransaction", txid, dummy, fee_delta)
         return result
@@ -504,7 +511,11 @@ class NodeMethods:
         return result
 
     async def setban(
-        self, subnet: str, command: str, bantime: Amount | None = None, absolute: bool | None = None
+        self,
+        subnet: str,
+        command: str,
+        bantime: Decimal | int | float | None = None,
+        absolute: bool | None = None,
     ) -> None:
         """Attempts to add or remove an IP/Subnet from the banned list."""
         await self.call("setban", subnet, command, bantime, absolute)
@@ -523,17 +534,29 @@ class NodeMethods:
         result: Object = await self.call("getdeploymentinfo", blockhash)
         return result
 
-    async def getchaintxstats(self, nblocks: int | None = None, blockhash: str | None = None) -> Object:
+    async def getchaintxstats(
+        self, nblocks: Decimal | int | float | None = None, blockhash: str | None = None
+    ) -> Object:
         """Compute statistics about the total number and rate of transactions in the chain."""
         result: Object = await self.call("getchaintxstats", nblocks, blockhash)
+        return result
+
+    async def getblockstats(self, hash_or_height: int | str, stats: list[Any] | None = None) -> Object:
+        """Compute per block statistics for a given window."""
+        result: Object = await self.call("getblockstats", hash_or_height, stats)
+        return result
+
+    async def dumptxoutset(self, path: str, type: str | None = None, options: Object | None = None) -> Object:
+        """Write the serialized UTXO set to a file."""
+        result: Object = await self.call("dumptxoutset", path, type, options)
+        return result
+
+    async def loadtxoutset(self, path: str) -> Object:
+        """Load the serialized UTXO set from a file."""
+        result: Object = await self.call("loadtxoutset", path)
         return result
 
     async def getchainstates(self) -> Object:
         """Return information about chainstates."""
         result: Object = await self.call("getchainstates")
-        return result
-
-    async def getblockstats(self, hash_or_height: int, stats: list[Any] | None = None) -> Object:
-        """Compute per block statistics for a given window."""
-        result: Object = await self.call("getblockstats", hash_or_height, stats)
         return result

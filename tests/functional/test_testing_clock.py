@@ -163,3 +163,13 @@ async def test_a_foreign_loop_is_told() -> None:
 
     with pytest.raises(NotPossible, match="asyncio's own event loops, not Loop"):
         _Watch(Loop())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mode", ["memory", "tcp"])
+async def test_real_time(mode: str) -> None:
+    async with BitcoinNetwork(2, mode=mode, clock="real") as network:
+        await network.mine(1)
+        header = await network[1].rpc.getblockheader(await network[1].tip())
+        assert abs(header["time"] - time.time()) < 60
+        with pytest.raises(NotPossible, match="cannot be set forward"):
+            await network.advance(1)
