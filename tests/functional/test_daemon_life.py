@@ -84,7 +84,8 @@ def test_kill_and_start_again(tmp_path: Path) -> None:
 
 def test_free_ports_are_different_for_two_nodes(tmp_path: Path) -> None:
     with running(tmp_path / "a") as a, running(tmp_path / "b") as b:
-        assert len({*a.ports.values(), *b.ports.values()}) == 6
+        taken = [number for number in (*a.ports.values(), *b.ports.values()) if number is not None]
+        assert len(taken) == len({*taken}) == 6  # no web pages
 
 
 def test_a_taken_port(tmp_path: Path) -> None:
