@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from ports import ListLog
@@ -14,9 +15,9 @@ from pybitcoind.node.localnet.orders import Orders
 from pybitcoind.node.localnet.shape import from_counts
 
 
-@pytest.fixture(scope="module")
-def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
-    network = LocalNetwork(tmp_path_factory.mktemp("net"), from_counts())
+@pytest.fixture
+def board(tmp_path: Path) -> Iterator[Board]:
+    network = LocalNetwork(tmp_path, from_counts())
     orders = Orders(network, lambda: None)
     board = Board(network, orders, ListLog())
     orders.loop = board
