@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING
 
-from pybitcoind.chain.primitives.hashes import hash_hex, sha256
+from pybitcoind.chain.indexes.scripts import ScriptIndex, script_hash
+from pybitcoind.chain.primitives.hashes import hash_hex
 from pybitcoind.chain.primitives.transaction import OutPoint
 
 from .site import NotHere
@@ -15,22 +15,6 @@ if TYPE_CHECKING:
     from ..rpc.context import RpcContext
 
 LISTED = 25
-NAME = "scriptindex"
-
-
-class ScriptIndex(Protocol):
-    """What the page needs of the index. It follows the active chain: what was taken back is not told."""
-
-    synced: bool
-
-    @property
-    def best_height(self) -> int: ...
-
-    async def history(self, script_hash: bytes, *, skip: int = 0, count: int = 100) -> Sequence[Any]:
-        """Outputs, newest first: outpoint, value, height, and spend (txid, vin, height) or None."""
-
-    async def totals(self, script_hash: bytes) -> Any:
-        """outputs, received, spent_outputs, spent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +56,23 @@ class Histories:
 
     async def of(self, script: bytes, page: int) -> HistoryView:
         """NotHere for a page behind the last. Without the index what is unconfirmed is told all the same."""
-        view = HistoryView(NAME in self._ctx.node.indexes, page=page, pending=self._pending(script))
-        if view.available:
-            await self._confirmed(view, sha256(script))
+        index = self._ctx.script_index
+        view = HistoryView(index is not None, page=page, pending=self._pending(script))
+        if index is not None:
+            await self._confirmed(view, index, script_hash(script))
         if page > view.last_page:
             raise NotHere("The history is not that long")
         return view
 
-    async def _confirmed(self, view: HistoryView, script_hash: bytes) -> None:
-        index = cast(ScriptIndex, self._ctx.node.indexes[NAME])
+    async def _confirmed(self, view: HistoryView, index: ScriptIndex, key: bytes) -> None:
         if index.synced:
             await self._ctx.chain.events.drained()
         view.synced, view.at = index.synced, index.best_height
-        totals = await index.totals(script_hash)
+        totals = await index.totals(key)
         view.outputs, view.received, view.spent = totals.outputs, totals.received, totals.spent
         view.last_page = max(1, -(-totals.outputs // LISTED))
         pool = self._ctx.node.mempool
-        for output in await index.history(script_hash, skip=(view.page - 1) * LISTED, count=LISTED):
+        for output in await index.history(key, skip=(view.page - 1) * LISTED, count=LISTED):
             spender, spent_at = "", None
             if output.spend is not None:
                 spender, spent_at = hash_hex(output.spend.txid), output.spend.height

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..options import OPTIONS
 from .client import NodeError, RpcClient, RpcFailure
 from .shape import NodeShape
 
@@ -100,9 +99,8 @@ class NodeProcess:
             "-debug=mempool",
         ]
         if self.shape.role != "spv":
-            command += ["-blockfilterindex", "-peerblockfilters", "-txindex", "-txospenderindex"]
-            if "scriptindex" in OPTIONS:
-                command.append("-scriptindex")
+            command += ["-blockfilterindex", "-peerblockfilters"]
+            command += ["-txindex", "-txospenderindex", "-scriptindex"]
         if self.shape.role == "miner":
             command.append(f"-minerinterval={interval:.9g}")
         if (self.network_folder / "wallets" / self.wallet_name).exists():

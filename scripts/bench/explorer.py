@@ -28,7 +28,6 @@ from pybitcoind.chain.params import regtest
 from pybitcoind.chain.primitives.block import Block
 from pybitcoind.chain.primitives.hashes import hash160
 from pybitcoind.chain.primitives.transaction import Transaction, TxOut
-from pybitcoind.node.options import OPTIONS
 
 BLOCKS, TXS_A_BLOCK, MATURE = 10_000, 10, 130
 MEMPOOL = 2000
@@ -45,7 +44,7 @@ OPTIONS = (
     "-disablewallet",
     "-maxtipage=1000000000",
     "-acceptnonstdtxn",
-    *(["-scriptindex"] if "scriptindex" in OPTIONS else []),
+    "-scriptindex",
 )
 
 

@@ -19,7 +19,6 @@ from pybitcoind.chain.params import regtest
 from pybitcoind.chain.primitives.block import Block
 from pybitcoind.chain.primitives.transaction import Transaction, TxOut
 from pybitcoind.chain.script.script import push_data
-from pybitcoind.node.options import OPTIONS
 
 HOSTILE = b"<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 PARAMS = regtest()
@@ -434,7 +433,6 @@ def test_a_node_without_indexes_finds_by_block_and_by_coin(tmp_path: Path) -> No
         assert "102 confirmations" in page.text and "spent" in page.text
 
 
-@pytest.mark.skipif("scriptindex" not in OPTIONS, reason="there is no -scriptindex yet")
 def test_the_history_of_a_script_follows_the_chain(tmp_path: Path) -> None:
     with running(tmp_path, "-web=0", "-disablewallet", "-scriptindex", "-txindex") as node:
         web, wallet = WebClient(node.ports["web"]), MiniWallet()
