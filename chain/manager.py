@@ -478,30 +478,24 @@ class ChainManager(ChainReader):
 
     async def verify_chain(self, level: int = 3, blocks: int = 6) -> VerifyResult:
         """Looks through the last blocks of the active chain (0: all) at level 0 to 4."""
+        return await self.submit(lambda: self._verify(self.chainstate, level, blocks))
+
+    async def verify_all(self, level: int = 3, blocks: int = 6) -> VerifyResult:
+        """As verify_chain, but first for the chainstate behind a snapshot, if there is one."""
 
         async def verify() -> VerifyResult:
-            return await verify_chain(
-                self.ports, self.index, self.chainstate, level, blocks, lambda: self.owner.stopping
-            )
+            if self.background is not None:
+                result = await self._verify(self.background.chainstate, level, blocks)
+                if result is VerifyResult.CORRUPTED:
+                    return result
+            return await self._verify(self.chainstate, level, blocks)
 
         return await self.submit(verify)
 
-    async def verify_background(self, level: int = 3, blocks: int = 6) -> VerifyResult:
-        """As verify_chain, for the chainstate behind a snapshot, if there is one."""
-
-        async def verify() -> VerifyResult:
-            if self.background is None:
-                return VerifyResult.SUCCESS
-            return await verify_chain(
-                self.ports,
-                self.index,
-                self.background.chainstate,
-                level,
-                blocks,
-                lambda: self.owner.stopping,
-            )
-
-        return await self.submit(verify)
+    async def _verify(self, chainstate: Chainstate, level: int, blocks: int) -> VerifyResult:
+        return await verify_chain(
+            self.ports, self.index, chainstate, level, blocks, lambda: self.owner.stopping
+        )
 
     async def load_external(self, path: str, progress: Callable[[int], None] | None = None) -> int:
         """Takes the blocks of a file in Core's -loadblock form; how many were new. See block_import.py."""

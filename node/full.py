@@ -136,9 +136,9 @@ class FullNode:
             )
         node.status("Verifying blocks…")
         level, blocks = config.number("checklevel", 3), config.number("checkblocks", 6)
-        for verify in (node.chain.verify_background, node.chain.verify_chain):
-            if await verify(level, blocks) is VerifyResult.CORRUPTED:
-                raise RebuildNeeded("Corrupted block database detected")
+        # In one request of the owner's: between two it may begin with a long reorganisation.
+        if await node.chain.verify_all(level, blocks) is VerifyResult.CORRUPTED:
+            raise RebuildNeeded("Corrupted block database detected")
         node.debug_log.info("Block index and chainstate loaded")
         if node.chain.background is not None and not node.chain.pruning:
             node.debug_log.info(

@@ -25,6 +25,7 @@ class SpvClient:
     """Its best chain is the one that the wallets were told of: it ends in SpvChain.view."""
 
     has_blocks = False
+    lowest_block = 0
 
     def __init__(self, chain: SpvChain) -> None:
         self._spv = chain

@@ -56,6 +56,11 @@ class FullNodeChain:
     # The chain
 
     @property
+    def lowest_block(self) -> int:
+        chain = self._node.chain
+        return chain.first_stored_block().height if chain.pruning else 0
+
+    @property
     def events(self) -> EventBus:
         return self._node.events
 

@@ -59,6 +59,10 @@ class ChainClient(Protocol):
         """All blocks are at hand, so a scan needs no peer, and RPC may wait for one."""
 
     @property
+    def lowest_block(self) -> int:
+        """Height from which on no block up to the tip is pruned away; 0 where none is."""
+
+    @property
     def tip(self) -> BlockRef: ...
 
     @property

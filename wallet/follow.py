@@ -170,10 +170,7 @@ class Follower:
 
     async def _catch_up_some(self) -> None:
         wallet, client = self.wallet, self.wallet.client
-        start = 0
-        if wallet.best is not None:
-            start = client.fork_height(wallet.best.hash) + 1
-        start = self._skip_unborn(start)
+        start = self._next_height()
         if start > client.tip.height:
             wallet.processed(client.tip)
             return
@@ -197,6 +194,20 @@ class Follower:
             wallet.ports.progress(f"Rescanning {wallet.name}", None)
             if own:
                 self.scan = None
+
+    def _next_height(self) -> int:
+        """Of the first block that the wallet has to look at."""
+        best = self.wallet.best
+        return self._skip_unborn(0 if best is None else self.wallet.client.fork_height(best.hash) + 1)
+
+    def check_blocks(self) -> None:
+        """WalletError if blocks that the wallet has to look at are pruned away."""
+        client, start = self.wallet.client, self._next_height()
+        if start <= client.tip.height and start < client.lowest_block:
+            raise WalletError(
+                "Prune: last wallet synchronisation goes beyond pruned data. You need to -reindex (download "
+                "the whole blockchain again in case of a pruned node)"
+            )
 
     def _skip_unborn(self, start: int) -> int:
         """start, or a later height that the wallet's descriptors are younger than."""

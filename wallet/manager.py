@@ -221,6 +221,7 @@ class WalletManager:
             store = await WalletStore.open(self.ports.storage, self._folder(name), self.params, create=False)
             try:
                 wallet = await Wallet.load(name, store, self.ports, self.params, self.client, self.settings)
+                Follower(wallet).check_blocks()
             except BaseException:
                 await store.close()
                 raise
