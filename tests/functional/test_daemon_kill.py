@@ -8,22 +8,20 @@ from __future__ import annotations
 import os
 import random
 import signal
-import socket
 import time
-from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from block_files import empty_branch, read_blocks, write_blocks
+from crash import send
 from node_process import Daemon, running
 
 from pybitcoind.chain.primitives.block import Block
 from pybitcoind.chain.primitives.hashes import hash_hex
 
 KILLS = 10
-"""In each of two runs."""
 LOAD_LIMIT = 150.0
 """Real seconds, for broken code only: 6 s alone on two cores, many times as much beside other work."""
 INDEXES = ("-txindex", "-blockfilterindex")
@@ -77,20 +75,17 @@ def finish(node: Daemon, story: Story) -> tuple[str, ...]:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("cache", ["-dbcache=4", "-dbcache=450"])
-def test_killed_at_random_instants(
-    story: Story, undisturbed: tuple[str, ...], tmp_path: Path, cache: str
-) -> None:
-    """With the small cache coins are written every few blocks, with the large one at the end only."""
+def test_killed_at_random_instants(story: Story, undisturbed: tuple[str, ...], tmp_path: Path) -> None:
+    """With this large cache coins are written at the end only; test_crash.py has a small one."""
     seed = int.from_bytes(os.urandom(4), "big")
     print("seed", seed)
     rng = random.Random(seed)
     ways = [_while_it_loads, _while_it_reorganises, _while_it_stops]
     for number in range(KILLS):
-        with Daemon(tmp_path, cache, *INDEXES, *story.options) as node:
+        with Daemon(tmp_path, *INDEXES, *story.options) as node:
             ways[number % 3](node, rng, story)
             assert node.stderr == ""
-    with running(tmp_path, cache, *INDEXES, *story.options) as node:
+    with running(tmp_path, *INDEXES, *story.options) as node:
         for header in node.call("getchaintips"):
             if header["status"] == "invalid":
                 node.call("reconsiderblock", header["hash"])
@@ -107,7 +102,7 @@ def _while_it_reorganises(node: Daemon, rng: random.Random, story: Story) -> Non
     """25 blocks off, or on."""
     node.wait_ready()
     method = rng.choice(("invalidateblock", "reconsiderblock"))
-    _send(node, method, story.branch_point)
+    send(node, method, story.branch_point)
     time.sleep(rng.uniform(0, 0.4))
     node.kill()
 
@@ -118,14 +113,3 @@ def _while_it_stops(node: Daemon, rng: random.Random, story: Story) -> None:
     node.process.send_signal(signal.SIGTERM)
     time.sleep(rng.uniform(0, 0.2))
     node.kill()
-
-
-def _send(node: Daemon, method: str, *params: str) -> None:
-    """A call whose answer nobody waits for."""
-    cookie = b64encode((node.net_dir / ".cookie").read_bytes()).decode()
-    body = f'{{"method": "{method}", "params": {list(params)}}}'.replace("'", '"')
-    with socket.create_connection(("127.0.0.1", node.ports["rpc"])) as connection:
-        connection.sendall(
-            f"POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {cookie}\r\nConnection: close\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
-        )
