@@ -256,6 +256,8 @@ SPAN = {
     "stop": 0.2,
 }
 """Seconds from the moment when a phase has begun within which the kill falls."""
+PATIENCE = 10.0
+"""Real seconds that a phase is waited for."""
 ROUND = 14
 """Kills of one data directory, at least, before what it holds is compared."""
 
@@ -333,7 +335,7 @@ class Killing:
             (node.net_dir / "indexes" / f"{name}.sqlite").unlink()
 
     def _lead_to(self, goal: str, node: Daemon, log: LogReader) -> None:
-        """Until the node does what it is to be killed at, or as near to it as can be had."""
+        """Until the node does what it is to be killed at, or for PATIENCE: it may have nothing to do."""
         begun = {
             "index": lambda: "Bound to" in log.read(),
             "connect": lambda: "Importing blocks file" in log.read(),
@@ -345,8 +347,11 @@ class Killing:
         if goal == "flush":
             node.wait_ready()
             time.sleep(self.rng.uniform(0, 0.7))
-            if imported(log.read()) or self.rng.random() < 0.3:
+            node.until("blocks", lambda: imported(log.read()) or "UpdateTip" in log.text)
+            if imported(log.text) or self.rng.random() < 0.3:
                 self._reorganise(node)
+                tips = log.text.count("UpdateTip")
+                node.until("it to begin", lambda: log.read().count("UpdateTip") > tips)
             send(node, "gettxoutsetinfo", "none")
         elif goal == "prune":
             node.wait_ready()
@@ -355,7 +360,8 @@ class Killing:
                 send(node, "pruneblockchain", first)
             else:
                 return
-        node.until(goal, begun, step=0.0005)
+        patience = time.monotonic() + PATIENCE
+        node.until(goal, lambda: begun() or time.monotonic() > patience, step=0.0005)
         if goal == "reorganise" and imported(log.text):
             self._reorganise(node.wait_ready())
         if goal == "stop":
