@@ -57,7 +57,7 @@ _PARAMS = regtest()
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A chain's file and what is in it. headers: of empty blocks on top, in hex, for -assumevalid."""
+    """A chain's file and what is in it."""
 
     path: Path
     height: int
@@ -478,12 +478,22 @@ def make_chain(kind: str, inputs: int = 100_000) -> Chain:
     return Chain(**known | {"path": path})
 
 
-def empty_headers(tip: bytes, last: BlockHeader, count: int) -> list[BlockHeader]:
-    """count solved headers on top of last: work that lies over the chain, for -assumevalid."""
+def file_headers(path: Path) -> list[BlockHeader]:
+    """The headers of the blocks of a file, the genesis block's in front."""
+    headers, data, pos = [_PARAMS.genesis.header], path.read_bytes(), 0
+    while pos < len(data):
+        (size,) = struct.unpack_from("<I", data, pos + 4)
+        headers.append(BlockHeader.decode(data[pos + 8 : pos + 88]))
+        pos += 8 + size
+    return headers
+
+
+def empty_headers(last: BlockHeader, count: int) -> list[BlockHeader]:
+    """count solved headers on top of last: work that lies over a chain, for -assumevalid."""
     made: list[BlockHeader] = []
     target = bits_to_target(last.bits)[0]
     for n in range(count):
-        root = sha256d(tip + struct.pack("<I", n))
+        root = sha256d(struct.pack("<I", n))
         bare = BlockHeader(0x20000000, last.hash, root, last.time + 600, last.bits, 0)
         nonce, _ = grind(bare.raw, target, 0, 1_000_000)
         assert nonce is not None
