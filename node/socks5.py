@@ -175,7 +175,10 @@ async def connect(stream: Stream, endpoint: Endpoint, secret: str | None = None)
         if (await _exactly(stream, 2))[1] != 0:
             raise ProxyError("Proxy authentication unsuccessful")
     host, port = endpoint
-    name = host.encode("idna" if not host.isascii() else "ascii")
+    try:
+        name = host.encode("idna" if not host.isascii() else "ascii")
+    except UnicodeError as error:
+        raise ProxyError(f"{host!r} is no host: {error}") from None
     if len(name) > 255:
         raise ProxyError("Hostname too long")
     # Always by name, as Core does: so that the proxy's answer is the same for addresses and names.

@@ -184,7 +184,10 @@ class TcpNetwork:
 
     async def dial(self, endpoint: Endpoint) -> TcpStream:
         loop = asyncio.get_running_loop()
-        _, stream = await loop.create_connection(TcpStream, *endpoint)
+        try:
+            _, stream = await loop.create_connection(TcpStream, *endpoint)
+        except ValueError as error:  # what cannot be a host's name ("a..b") is not even looked up
+            raise OSError(f"{endpoint[0]!r} is no host: {error}") from None
         return stream
 
     async def listen(self, endpoint: Endpoint, on_connect: OnConnect) -> TcpListener:
@@ -199,6 +202,6 @@ class TcpNetwork:
             return ["127.0.0.1", "::1"]
         try:
             found = await asyncio.get_running_loop().getaddrinfo(name, None)
-        except OSError:
+        except (OSError, ValueError):
             return []
         return list(dict.fromkeys(str(row[4][0]) for row in found))

@@ -5,6 +5,7 @@ Source: Bitcoin Core src/netaddress.cpp, netgroup.cpp.
 
 from __future__ import annotations
 
+import re
 from base64 import b32decode, b32encode
 from binascii import Error as Base32Error
 from enum import IntEnum
@@ -83,6 +84,9 @@ def _ipv6_text(raw: bytes) -> str:
     return ":".join(words[:start]) + "::" + ":".join(words[start + length :])
 
 
+_NUMBER = re.compile("0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*")
+
+
 def split_host_port(text: str, default_port: int) -> tuple[str, int]:
     """ "host", "host:port", "[v6]:port" or a bare IPv6 address in two; ValueError over a bad port."""
     host, colon, port_text = text.rpartition(":")
@@ -117,11 +121,15 @@ class NetAddress(NamedTuple):
 
     @classmethod
     def from_host(cls, host: str, port: int) -> NetAddress:
-        """From a numeric address without port; ValueError otherwise."""
+        """From a numeric address without port, brackets allowed; ValueError otherwise."""
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
         if host.endswith(".onion"):
             return cls(NetworkId.TORV3, _torv3_pubkey(host), port)
         if host[-8:].lower() == ".b32.i2p":
             return cls(NetworkId.I2P, _i2p_hash(host), port)
+        if (short := _ipv4_shorthand(host)) is not None:
+            return cls(NetworkId.IPV4, short, port)
         try:
             raw = ip_address(host).packed  # a link-local zone ("%3") is not part of the address
         except ValueError:
@@ -351,6 +359,21 @@ class NetAddress(NamedTuple):
 
 UNKNOWN_ADDRESS = NetAddress(NetworkId.IPV6, bytes(16), 0)
 """Written where an address must stand and we have or tell none."""
+
+
+def _ipv4_shorthand(text: str) -> bytes | None:
+    """An IPv4 address as inet_aton reads it, which numeric look-ups of Core go through; None if it is none.
+
+    One to four numbers, decimal, octal (0...) or hexadecimal (0x...); the last fills the bytes that are left.
+    """
+    parts = text.split(".")
+    if len(parts) > 4 or not all(_NUMBER.fullmatch(part) for part in parts):
+        return None
+    values = [int(p, 16 if p[:2].lower() == "0x" else 8 if p[0] == "0" else 10) for p in parts]
+    left = 5 - len(values)
+    if values[-1] >= 256**left or any(value > 255 for value in values[:-1]):
+        return None
+    return bytes(values[:-1]) + values[-1].to_bytes(left, "big")
 
 
 def _torv3_pubkey(host: str) -> bytes:

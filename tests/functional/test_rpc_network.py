@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from node_process import Daemon
+from node_process import Daemon, running
 
 OPTIONS = ("-connect=0", "-rpcdoccheck", "-debug=net", "-whitelist=noban@127.0.0.1")
 
@@ -146,3 +147,57 @@ def test_raw_message(pair: tuple[Daemon, Daemon]) -> None:
     one.call("sendmsgtopeer", peer_id, "nonsense", "ff")
     other.wait_for_log("nonsense")
     assert one.failure("sendmsgtopeer", 10**6, "addr", "ff") == (-1, "Error: Could not send message to peer")
+
+
+def test_names_that_no_host_can_have(tmp_path: Path) -> None:
+    """They are tried in vain, as in Core, and harm nobody; those of the command line too."""
+    names = [
+        ".1",
+        "a..b",
+        "x" * 300,
+        "é..b",
+        "é" * 100,
+        "a\0b",
+        "1.2.3.4\0",
+        "256.1",
+        "::1%nothing",
+        " ",
+        "a b",
+    ]
+    with running(tmp_path / "node", "-addnode=c..d", "-seednode=e..f") as node:
+        for name in names:
+            node.call("addnode", name, "add")
+            node.call("addnode", name, "onetry")
+        assert len(node.call("getaddednodeinfo")) == len(names) + 1
+        assert node.call("getconnectioncount") == 0
+        for name in names:
+            node.call("addnode", name, "remove")
+        node.stop_well()
+
+
+def test_short_addresses(tmp_path: Path) -> None:
+    """Numeric look-ups take what inet_aton takes; checked against Core's daemon."""
+    with running(tmp_path / "node", "-connect=0") as node:
+        for short, full in (
+            ("127.1", "127.0.0.1"),
+            ("0x7f000001", "127.0.0.1"),
+            ("017700000001", "127.0.0.1"),
+            ("1.2.65535", "1.2.255.255"),
+            ("1.0x2.03.4", "1.2.3.4"),
+            ("0", "0.0.0.0"),
+        ):
+            node.call("addnode", f"{full}:5", "add")
+            assert node.failure("addnode", f"{short}:5", "add") == (-23, "Error: Node already added")
+            node.call("addnode", f"{full}:5", "remove")
+        for none in (
+            "08.1",
+            "1.2.3.256",
+            "1.2.65536",
+            "256.1",
+            "1.",
+            "1..2",
+            "1.2.3.4.5",
+            "4294967296",
+            "0x",
+        ):
+            assert node.failure("addpeeraddress", none, 8333) == (-30, "Invalid IP address")
