@@ -160,6 +160,7 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
         ),
         ("debugexclude", "<category>", "Do not log this category; stronger than -debug"),
         ("deprecatedrpc", "<method>", "Allow this deprecated method"),
+        ("capturemessages", "", "Write every message of a peer to message_capture/ (default: 0)"),
         ("fastprune", "", "Smaller block files and lower minimum prune height"),
         (
             "fastscripts",
@@ -288,7 +289,7 @@ NO_EFFECT_YET: dict[Category, str] = {
     Category.ZMQ: "zmqpubhashblock=<address> zmqpubhashtx=<address> zmqpubrawblock=<address> "
     "zmqpubrawtx=<address> zmqpubsequence=<address> zmqpubhashblockhwm=<n> zmqpubhashtxhwm=<n> "
     "zmqpubrawblockhwm=<n> zmqpubrawtxhwm=<n> zmqpubsequencehwm=<n>",
-    Category.DEBUG: "capturemessages checkaddrman=<n> checkblockindex checkmempool=<n> "
+    Category.DEBUG: "checkaddrman=<n> checkblockindex checkmempool=<n> "
     "limitancestorcount=<n> "
     "limitdescendantcount=<n> logratelimit maxsigcachesize=<n> printpriority",
     Category.RPC: "rest",

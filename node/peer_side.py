@@ -15,6 +15,7 @@ from pybitcoind.p2p.peer_manager import PeerManager
 
 from .config import ConfigError
 from .dns_seeding import ask_seeds_themselves, seed_from_dns
+from .message_capture import message_capture
 from .peer_options import p2p_options
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class PeerSide:
         """filter_index: serves compact filters. The chain's mempool is attached before."""
         node, ports = self._node, self._node.ports
         options = p2p_options(node.config, node.params)
+        if node.config.flag("capturemessages"):
+            options.capture = message_capture(node.net_dir, node.ports.clock, node.ports.log)
         ports.log.info("Using /16 prefix for IP bucketing")
         node.status("Loading P2P addresses…")
         self._db = await ports.storage.open("peers.sqlite")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from pybitcoind.chain.ports import Clock, Log, Stream
@@ -70,6 +70,7 @@ class Connection:
         peer_id: int = 0,
         max_send: int = DEFAULT_MAX_SEND_BUFFER,
         max_receive: int = DEFAULT_MAX_RECEIVE_BUFFER,
+        capture: Callable[[bool, str, bytes], None] | None = None,
     ) -> None:
         self.stream, self.codec = stream, codec
         self.peer_id = peer_id
@@ -78,6 +79,7 @@ class Connection:
         """Why it ended; None while it is open."""
         self._clock, self._log = clock, log
         self._max_send, self._max_receive = max_send, max_receive
+        self._capture = capture
         self._queue: deque[Frame] = deque()
         self._queued = 0
         self._news = asyncio.Event()
@@ -106,6 +108,8 @@ class Connection:
             return
         data = self.codec.encode_payload(command, payload)
         self._debug(f"sending {command} ({len(payload)} bytes)")
+        if self._capture is not None:
+            self._capture(False, command, payload)
         self.sent.total += len(data)
         self.sent.count(command, len(data))
         self.sent.last = self._clock.time()
@@ -185,6 +189,8 @@ class Connection:
         if not self._queue and not self.closed:
             self._news.clear()
         self._debug(f"received: {sanitize(frame.command)} ({len(frame.payload)} bytes)")
+        if self._capture is not None:
+            self._capture(True, frame.command, frame.payload)
         return frame
 
     # -- end

@@ -65,6 +65,8 @@ class P2POptions:
     """The SPV role: no blocks and no mempool of our own, transactions only by the hooks of TxRelay."""
     external_addresses: list[str] = field(default_factory=list)
     """-externalip: where we tell others that we are."""
+    capture: Callable[[str, bool, str, bytes], None] | None = None
+    """-capturemessages: is told of each message: the peer's address, whether it came in, command, payload."""
 
 
 class FilterIndex(Protocol):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pybitcoind.chain.events import (
@@ -385,7 +386,12 @@ class PeerManager:
             desirable=self._desirable,
         )
         connection = Connection(
-            stream, V1Codec(self.params.magic), self.ports.clock, self.context.log, peer_id=peer_id
+            stream,
+            V1Codec(self.params.magic),
+            self.ports.clock,
+            self.context.log,
+            peer_id=peer_id,
+            capture=partial(self.options.capture, str(address)) if self.options.capture else None,
         )
         peer = Peer(
             self.context,
