@@ -112,6 +112,11 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
         ("forcednsseed", "", "Ask DNS for addresses of peers in any case (default: 0)"),
         ("listen", "", "Accept connections from outside (default: 1 if no -proxy, -connect)"),
         ("maxconnections", "<n>", "Maintain at most <n> automatic connections (default: 125)"),
+        (
+            "maxuploadtarget",
+            "<n>",
+            "Send no more than so much a day, apart from new blocks; k|K|m|M|g|G|t|T (default: 0M, no limit)",
+        ),
         ("networkactive", "", "Enable all network activity (default: 1)"),
         ("onion", "<ip:port|path>", "SOCKS5 proxy for Tor's onion services; 0: none (default: -proxy)"),
         ("i2psam", "<ip:port>", "I2P router; not supported yet, refused"),
@@ -282,7 +287,7 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
 NO_EFFECT_YET: dict[Category, str] = {
     Category.OPTIONS: "blockreconstructionextratxn=<n> blocksxor dbbatchsize persistmempoolv1",
     Category.CONNECTION: "asmap=<file> cjdnsreachable discover dns fixedseeds i2pacceptincoming listenonion "
-    "maxreceivebuffer=<n> maxsendbuffer=<n> maxuploadtarget=<n> natpmp "
+    "maxreceivebuffer=<n> maxsendbuffer=<n> natpmp "
     "torcontrol=<ip>:<port> torpassword=<pass> txreconciliation v2transport",
     Category.WALLET: "maxapsfee=<n> signer=<cmd> walletnotify=<cmd>",
     Category.WALLET_DEBUG: "unsafesqlitesync walletcrosschain",

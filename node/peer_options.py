@@ -40,8 +40,25 @@ def p2p_options(config: Config, params: ChainParams) -> P2POptions:
         log_ips=config.flag("logips"),
         network_active=config.flag("networkactive", True),
         headers_only=spv,
+        max_upload=_byte_count(config.text("maxuploadtarget", "0"), "maxuploadtarget"),
         external_addresses=config.values("externalip"),
     )
+
+
+_UNITS: dict[str, int] = {unit: 1000**i for i, unit in enumerate("kmgt", 1)} | {
+    unit: 1024**i for i, unit in enumerate("KMGT", 1)
+}
+
+
+def _byte_count(text: str, option: str) -> int:
+    """Bytes of "5", "5M" (both 5 MiB), "5m" (5,000,000) and so on; ConfigError otherwise."""
+    unit = _UNITS.get(text[-1:])
+    digits = text if unit is None else text[:-1]
+    if digits.isascii() and digits.isdecimal():
+        count = int(digits) * (unit or _UNITS["M"])
+        if count < 2**64:
+            return count
+    raise ConfigError(f"Unable to parse -{option}: '{text}'")
 
 
 def _services(config: Config, spv: bool) -> int:

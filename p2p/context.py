@@ -13,6 +13,7 @@ from pybitcoind.chain.ports import Endpoint, Ports
 
 from .messages import ServiceFlags
 from .permissions import Permission, WhitelistEntry
+from .upload_budget import UploadBudget
 
 if TYPE_CHECKING:
     from pybitcoind.chain.block_filter import BlockFilter
@@ -65,6 +66,8 @@ class P2POptions:
     """The SPV role: no blocks and no mempool of our own, transactions only by the hooks of TxRelay."""
     external_addresses: list[str] = field(default_factory=list)
     """-externalip: where we tell others that we are."""
+    max_upload: int = 0
+    """-maxuploadtarget: bytes a day, 0 for no limit."""
     capture: Callable[[str, bool, str, bytes], None] | None = None
     """-capturemessages: is told of each message: the peer's address, whether it came in, command, payload."""
 
@@ -87,11 +90,14 @@ class Context:
     def __init__(self, ports: Ports, params: ChainParams, chain: ChainManager, options: P2POptions) -> None:
         self.ports, self.params, self.chain, self.options = ports, params, chain, options
         self.log = ports.log
+        self._wall: float | None = None
         self.peers: dict[int, Peer] = {}
         self.filter_index: FilterIndex | None = None
+        self.upload = UploadBudget(options.max_upload, self.now, lambda: self.sent_total())
+        self.sent_total: Callable[[], int] = lambda: 0
+        """Bytes sent to all peers there were."""
         self.wake: Callable[[], None] = lambda: None
         """Has what is due for each peer sent soon."""
-        self._wall: float | None = None
 
     def now(self) -> float:
         """Seconds since 1970 for all timers: the mock time where it is set, else in fractions too."""

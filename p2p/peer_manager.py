@@ -76,6 +76,7 @@ class PeerManager:
     ) -> None:
         """chain: with its mempool attached, but for the SPV role. The rest: None where a node has none."""
         self.context = Context(ports, params, chain, options)
+        self.context.sent_total = lambda: self.totals[1]
         self.context.filter_index = filter_index
         self.context.wake = self._wake
         self.ports, self.params, self.options = ports, params, options

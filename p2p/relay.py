@@ -324,6 +324,9 @@ class TxRelay:
         if not peer.our_services & ServiceFlags.BLOOM and not peer.has(Permission.MEMPOOL):
             if not peer.has(Permission.NOBAN):
                 peer.disconnect("mempool request with bloom filters disabled")
+        elif self.context.upload.reached and not peer.has(Permission.MEMPOOL):
+            if not peer.has(Permission.NOBAN):
+                peer.disconnect("mempool request with bandwidth limit reached")
         elif peer.transactions is not None:
             peer.transactions.send_mempool = True
 

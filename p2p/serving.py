@@ -42,6 +42,7 @@ from .messages.filters import (
     MAX_GETCFILTERS_SIZE,
 )
 from .permissions import Permission
+from .upload_budget import HISTORICAL_AGE
 
 if TYPE_CHECKING:
     from .context import Context
@@ -188,6 +189,11 @@ class Serving:
                 f"ProcessGetBlockData: ignoring request from peer={peer.id} for old block that isn't in "
                 "the main chain",
             )
+            return
+        age = context.best_header.time - node.time
+        historical = age > HISTORICAL_AGE or item.type == InvType.FILTERED_BLOCK
+        if historical and not context.upload.serves_historical and not peer.has(Permission.DOWNLOAD):
+            peer.disconnect("historical block serving limit reached")
             return
         pruned = peer.our_services & (ServiceFlags.NETWORK | ServiceFlags.NETWORK_LIMITED)
         deep = context.tip.height - node.height > NODE_NETWORK_LIMITED_MIN_BLOCKS + 2

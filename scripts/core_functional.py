@@ -53,7 +53,10 @@ KNOWN_REASONS = {
         "blk00000.dat",
         "file layout: its last step renames blk00000.dat; all else passes",
     ),
-    "rpc_net.py": ("peers.dat", "file layout: deletes peers.dat to have an empty address book"),
+    "rpc_net.py": (
+        "peers.dat",
+        "file layout: deletes peers.dat; behind that it expects the places of addresses in Core's book",
+    ),
     "feature_port.py": (
         "Invalid port specified in",
         "ours: -port=0, its last step, takes a free port; all else passes",

@@ -509,19 +509,19 @@ async def sendmsgtopeer(ctx: RpcContext, peer_id: int, msg_type: str, msg: str) 
     examples=cli("getnettotals") + curl("getnettotals"),
 )
 async def getnettotals(ctx: RpcContext) -> Json:
-    """There is no limit on what is sent (-maxuploadtarget): the target is 0."""
     received, sent = ctx.peers.totals
+    budget = ctx.peers.context.upload
     return {
         "totalbytesrecv": received,
         "totalbytessent": sent,
         "timemillis": time.time_ns() // 1_000_000,  # the system's, whatever the mock time
         "uploadtarget": {
             "timeframe": UPLOAD_TIMEFRAME,
-            "target": 0,
-            "target_reached": False,
-            "serve_historical_blocks": True,
-            "bytes_left_in_cycle": 0,
-            "time_left_in_cycle": 0,
+            "target": budget.limit,
+            "target_reached": budget.reached,
+            "serve_historical_blocks": budget.serves_historical,
+            "bytes_left_in_cycle": budget.bytes_left,
+            "time_left_in_cycle": budget.seconds_left,
         },
     }
 
