@@ -401,6 +401,7 @@ async def test_a_failed_task_ends_the_node_in_order(tmp_path: Path) -> None:
     async with server:
         server.node.spawn("broken", broken())
         assert await server.task == 1
-        assert server.node.error == "ValueError: out of order"
+        told = "A fatal internal error occurred, see debug.log for details: ValueError: out of order"
+        assert server.node.error == told, "Core's words, and one line"
     assert "A fatal internal error occurred: ValueError: out of order" in server.log_text()
     assert not (tmp_path / "regtest" / ".cookie").exists()
