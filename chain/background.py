@@ -71,11 +71,14 @@ class BackgroundSync:
         if tip is self.target:
             return await self._hash_some()
         await self.events.room()
-        if fork_point(tip, self.target) is not tip:
+        fork = fork_point(tip, self.target)
+        node = self.target.ancestor(fork.height + 1)
+        if not node.have_data:
+            return False
+        if fork is not tip:
             await self._disconnect(tip)
             return True
-        node = self.target.ancestor(tip.height + 1)
-        return node.have_data and await self._connect(node)
+        return await self._connect(node)
 
     def comes_next(self, node: HeaderNode) -> bool:
         """node, whose body is there, is what the next step connects."""

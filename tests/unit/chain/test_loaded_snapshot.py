@@ -274,7 +274,11 @@ async def test_a_background_on_another_branch_goes_back(ports: Ports) -> None:
         await feed(chain, branch)
         await give_headers(chain)
         await load_file(chain)
-        await feed(chain, CHAIN[20:])
+        await chain.owner.idle_step_taken()
+        await feed(chain, ABOVE)
+        await chain.owner.idle_step_taken()
+        assert chain.validated_tip.height == 80, "not before there is something to go to"
+        await feed(chain, BELOW[20:])
         await until_validated(chain)
         assert await utxo_hash(chain) == HASH_230
         await chain.events.drained()
