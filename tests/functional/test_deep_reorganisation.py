@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import random
 import time
 from collections.abc import Callable
@@ -215,10 +216,12 @@ def test_the_daemon_answers_and_stops_amid_it(tmp_path: Path) -> None:
                 slowest = max(slowest, time.monotonic() - asked)
             if daemon.call("getbestblockhash") == goal:
                 break
+            busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # others may use the machine too
             code, seconds = daemon.stop()
-            assert (code, daemon.stderr) == (0, "") and seconds < STOP_LIMIT
+            assert (code, daemon.stderr) == (0, "")
+            assert seconds < STOP_LIMIT * busy
             stops += 1
-    assert stops >= 3 and slowest < LONGEST_SILENCE
+    assert stops >= 3 and slowest < LONGEST_SILENCE * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     print(f"{stops} stops; slowest answer {slowest:.3f} s")
     with running(datadir, *options) as daemon:
         daemon.until("the new branch", lambda: daemon.call("getbestblockhash") == goal, 120)
