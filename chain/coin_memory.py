@@ -17,7 +17,7 @@ GROWTH = 1.25
 """The next look is taken when there are so many times more coins, or fewer."""
 FIRST_GUESS = 400
 """Bytes of a coin without its place in the dictionary, where none was looked at yet."""
-NEARLY = 0.92
+NEARLY = 0.96
 """Share of a dictionary's entries from which it is said to grow soon."""
 _PLACE = 30
 """Bytes of a dictionary for each entry it has room for, before it grows."""
