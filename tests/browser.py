@@ -9,6 +9,7 @@ with Browser.start(chromium, folder) as browser:
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
@@ -59,7 +60,12 @@ class Browser:
         """folder: for its profile; a new one."""
         read_end, out = os.pipe()
         into, write_end = os.pipe()
-        assert {read_end, write_end}.isdisjoint((3, 4)), "others have those"
+        low = read_end, write_end
+        read_end, write_end = (
+            fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in low
+        )  # out of the way of 3 and 4
+        for end in low:
+            os.close(end)
         # Chromium wants the pipe at 3 and 4, the shell puts it there (sh knows no numbers above 9)
         command = ["bash", "-c", f'exec "$0" "$@" 3<&{read_end} 4>&{write_end}', chromium, *FLAGS]
         process = subprocess.Popen(
@@ -118,7 +124,7 @@ class Browser:
         deadline = time.monotonic() + LIMIT
         while not (value := condition()):
             assert time.monotonic() < deadline, f"waited for {what}"
-            if select.select([self._into], [], [], 0.02)[0]:
+            if b"\0" in self._rest or select.select([self._into], [], [], 0.02)[0]:
                 self._read(deadline)
         return value
 
