@@ -54,7 +54,7 @@ def on_a_terminal(datadir: Path, *options: str) -> tuple[int, str]:
 
 
 def test_a_bar_on_a_terminal(tmp_path: Path) -> None:
-    file = blocks_file(tmp_path, 2500)
+    file = blocks_file(tmp_path, 7500)  # some seconds of work
     tmp_path.joinpath("node").mkdir()
     code, written = on_a_terminal(tmp_path / "node", f"-loadblock={file}", "-stopafterblockimport")
     assert code == 0
