@@ -44,7 +44,7 @@ def reorg(network: LocalNetwork, depth: int, name: str = "") -> Reorg:
     rival.rpc("invalidateblock", left[0])
     try:
         joined = network.mine(depth + 1, rival)
-        while (ahead := _highest(network, followers)) >= height - depth + len(joined):
+        while (ahead := _highest_of_others(network, followers, joined)) >= height - depth + len(joined):
             joined += network.mine(ahead - (height - depth + len(joined)) + 1, rival)
     finally:
         rival.rpc("reconsiderblock", left[0])
@@ -59,9 +59,10 @@ def _check_can_mine(node: NodeProcess) -> None:
         raise NodeError(f"{node.name} does not run")
 
 
-def _highest(network: LocalNetwork, names: list[str]) -> int:
-    """A miner among them may have gone on with the old branch. The rival itself is not asked for more."""
-    return max(int(network.nodes[name].rpc("getblockcount")) for name in names[1:]) if names[1:] else 0
+def _highest_of_others(network: LocalNetwork, names: list[str], joined: list[str]) -> int:
+    """How far a miner among names went on with the old branch; 0 once all have followed the new one."""
+    infos = [network.nodes[name].rpc("getblockchaininfo") for name in names[1:]]
+    return max((info["blocks"] for info in infos if info["bestblockhash"] not in joined), default=0)
 
 
 def faucet(network: LocalNetwork, to: str, amount: Decimal) -> tuple[str, str]:
