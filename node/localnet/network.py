@@ -350,6 +350,13 @@ class LocalNetwork:
             miner.rpc("generatetoaddress", 1, address, MAX_TRIES)
         miner.rpc("setmocktime", 0)
 
+    def _mine_at_once(self, blocks: int) -> None:
+        """Times rise, by a second in six blocks, however fast they come: so they begin in the past."""
+        miner = self.treasury
+        miner.rpc("setmocktime", int(time.time()) - blocks)
+        self.mine(blocks)
+        miner.rpc("setmocktime", 0)
+
     def pay(self, sender: str, receiver: str, amount: Decimal) -> str:
         """Pays from one node's wallet to another's, or to an address; the txid."""
         address = self.nodes[receiver].wallet("getnewaddress") if receiver in self.nodes else receiver
@@ -360,7 +367,7 @@ class LocalNetwork:
         height = self.treasury.rpc("getblockcount")
         if height < ADVANCE_BLOCKS:
             if self.chain is None or self.chain.pow_no_retargeting:
-                self.mine(ADVANCE_BLOCKS - height)
+                self._mine_at_once(ADVANCE_BLOCKS - height)
             else:
                 self._mine_in_the_past(ADVANCE_BLOCKS - height, self.chain)
             self.wait_synced()
