@@ -175,6 +175,12 @@ class ChainReader:
         """Blocks are subject to pruning."""
         return self.options.prune_target is not None
 
+    @property
+    def have_pruned(self) -> bool:
+        """Bodies of the active chain that were there have been pruned; the oldest files go first."""
+        chain = self.headers.chain
+        return len(chain) > 1 and chain[1].tx_count > 0 and not chain[1].have_data
+
     def first_stored_block(self) -> HeaderNode:
         """The lowest block from which on all bodies up to the tip are there; genesis if none is pruned."""
         return first_stored(self.index) or self.tip

@@ -65,6 +65,11 @@ class FullNode:
         node.events = EventBus()
         node.chain = await ChainManager.open(node.ports, node.params, self._chain_options(), node.events)
         node.chain.activation.on_stop_height = node.request_stop
+        if node.chain.have_pruned and not node.chain.pruning:
+            raise RebuildNeeded(
+                "You need to rebuild the database using -reindex to go back to unpruned mode.  This will "
+                "redownload the entire blockchain"
+            )
         try:
             pool = Mempool(
                 policy_settings(config, node.params), node.ports.clock, node.ports.log, node.events

@@ -92,3 +92,8 @@ def test_automatically(tmp_path: Path) -> None:
     with running(datadir, "-prune=2", "-fastprune", "-coinstatsindex") as daemon:
         assert daemon.call("getbestblockhash") == tip
         assert daemon.call("gettxoutsetinfo")["height"] == COUNT
+    code, told = run_to_end(datadir, "-fastprune")
+    assert code == 1 and told == (
+        "You need to rebuild the database using -reindex to go back to unpruned mode.  This will redownload "
+        "the entire blockchain.\nPlease restart with -reindex or -reindex-chainstate to recover.\n"
+    ), "Core's words"
