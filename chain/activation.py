@@ -269,19 +269,16 @@ class Activation:
 
     def scripts_matter(self, node: HeaderNode) -> bool:
         """Whether the scripts of a block are run, or a block behind it vouches for them (-assumevalid)."""
+        return self._why_scripts_matter(node) is not None
+
+    def _why_scripts_matter(self, node: HeaderNode) -> str | None:
         options = self.options
-        return (
-            script_check_reason(
-                node, self.index.tree, options.assume_valid, options.minimum_chainwork, self.index.params
-            )
-            is not None
+        return script_check_reason(
+            node, self.index.tree, options.assume_valid, options.minimum_chainwork, self.index.params
         )
 
     def _scripts_matter(self, node: HeaderNode) -> bool:
-        options = self.options
-        reason = script_check_reason(
-            node, self.index.tree, options.assume_valid, options.minimum_chainwork, self.index.params
-        )
+        reason = self._why_scripts_matter(node)
         if reason != self._script_reason and node.height > 0:
             where = f"script verification at block #{node.height} ({node.hash[::-1].hex()})"
             self.ports.log.info(f"Disabling {where}." if reason is None else f"Enabling {where}: {reason}.")
