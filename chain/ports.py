@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
@@ -117,13 +118,21 @@ class Network(Protocol):
 
 
 class Workers(Protocol):
-    """Runs plain functions off the event loop: a thread pool shared by a process's nodes, or inline."""
+    """Runs plain functions off the event loop: threads and processes shared by the nodes here, or inline."""
 
     @property
     def count(self) -> int:
         """Threads that really run at once; 1 if inline."""
 
-    async def run(self, fn: Callable[..., T], *args: Any) -> T: ...
+    @property
+    def processes(self) -> int:
+        """Of their own that `run_apart` has; 0 if it is `run`."""
+
+    def run(self, fn: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+        """fn's result. It begins now, or when a worker is free; cancelled later than that, it runs on."""
+
+    def run_apart(self, fn: Callable[[bytes], bytes], data: bytes) -> asyncio.Future[bytes]:
+        """As run, but in another process if there are any. fn: a function of a module, which names it."""
 
     def map_now(self, fn: Callable[[Any], T], items: Sequence[Any]) -> list[T]:
         """fn over items on all workers, blocking the calling thread (never called on the event loop thread

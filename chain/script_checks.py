@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from .ports import Workers
 from .script.flags import ScriptFlags
+from .script.packed import pack_runs, unpack_failure, verify_packed
 from .script.sighash import TxDigests
 from .script.verify import CheckFailure, CheckRun, split_checks, verify_run
 
@@ -18,27 +20,62 @@ INLINE_INPUTS = 4
 """So few inputs are checked where we are: handing them to a worker costs as much."""
 CHUNK_INPUTS = 24
 """Inputs that are worth a worker's while."""
+APART_INPUTS = 256
+"""Inputs from which on processes are worth what it costs to tell them of each, and to start them."""
 CHUNKS_PER_WORKER = 4
 """More chunks than workers, because inputs differ in cost."""
+
+
+class ScriptChecks:
+    """Checks that are under way from the moment this is made. The digests hold the spent outputs.
+
+    fast: False has one worker send all inputs through the interpreter, one after the other, to compare with.
+    """
+
+    def __init__(
+        self, workers: Workers, checks: Sequence[TxDigests], flags: ScriptFlags, *, fast: bool = True
+    ) -> None:
+        self._runs: list[list[CheckRun]] = []
+        self._answers: list[asyncio.Future[Any]] = []
+        """To each list of runs the failure, or the bytes that tell it."""
+        self._failure: CheckFailure | None = None
+        self._apart = False
+        total = sum(len(digests.tx.vin) for digests in checks)
+        if not fast:
+            slow = partial(verify_run, templates_enabled=False)
+            self._answers = [workers.run(slow, _whole(checks), flags)]
+        elif total <= INLINE_INPUTS:
+            self._failure = verify_run(_whole(checks), flags)
+        elif workers.processes and total >= APART_INPUTS:
+            self._apart = True
+            self._runs = split_checks(checks, workers.processes * CHUNKS_PER_WORKER)
+            self._answers = [workers.run_apart(verify_packed, pack_runs(runs, flags)) for runs in self._runs]
+        else:
+            parts = min(workers.count * CHUNKS_PER_WORKER, max(1, total // CHUNK_INPUTS))
+            self._answers = [workers.run(verify_run, runs, flags) for runs in split_checks(checks, parts)]
+
+    async def failure(self) -> CheckFailure | None:
+        """The first input that fails, in order; None if all verify."""
+        answers = await asyncio.gather(*self._answers)
+        if self._apart:
+            answers = [unpack_failure(answer, runs) for answer, runs in zip(answers, self._runs, strict=True)]
+        return next((failure for failure in answers if failure is not None), self._failure)
+
+    def drop(self) -> None:
+        """Nobody waits for these any more: what has not begun never does."""
+        for answer in self._answers:
+            answer.cancel()
+
+
+def _whole(checks: Sequence[TxDigests]) -> list[CheckRun]:
+    return [CheckRun(digests, 0, len(digests.tx.vin)) for digests in checks]
 
 
 async def run_script_checks(
     workers: Workers, checks: Sequence[TxDigests], flags: ScriptFlags, *, fast: bool = True
 ) -> CheckFailure | None:
-    """The first input that fails, in order; None if all verify. The digests hold the spent outputs.
-
-    fast: False has one worker send them all through the interpreter, one after the other, to compare with.
-    """
-    if not fast:
-        runs = [CheckRun(digests, 0, len(digests.tx.vin)) for digests in checks]
-        return await workers.run(partial(verify_run, templates_enabled=False), runs, flags)
-    total = sum(len(digests.tx.vin) for digests in checks)
-    if total <= INLINE_INPUTS:
-        return verify_run([CheckRun(digests, 0, len(digests.tx.vin)) for digests in checks], flags)
-    parts = min(workers.count * CHUNKS_PER_WORKER, max(1, total // CHUNK_INPUTS))
-    chunks = split_checks(checks, parts)
-    results = await asyncio.gather(*(workers.run(verify_run, chunk, flags) for chunk in chunks))
-    return next((failure for failure in results if failure is not None), None)
+    """The first input that fails, in order; None if all verify. See `ScriptChecks`."""
+    return await ScriptChecks(workers, checks, flags, fast=fast).failure()
 
 
 class ScriptCache:

@@ -31,7 +31,7 @@ from .config import PORTS_FILE, Config, ConfigError, RebuildNeeded
 from .interpreter import settle
 from .log import DebugLog
 from .notify import run_command
-from .ports import PlacedStorage, SystemRandom, ThreadWorkers, worker_threads
+from .ports import PlacedStorage, SystemRandom, ThreadWorkers, daemon_workers
 from .progress import ProgressBars, bars_wanted
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Node:
         config, random = self.config, SystemRandom()
         if bars_wanted(log.console):
             self.bars = ProgressBars()
-        self.workers = ThreadWorkers(worker_threads(config.number("par")))
+        self.workers = daemon_workers(config.number("par"))
         network: Network = self.tcp
         if config.values("proxy") or config.text("onion"):
             from .socks5 import Proxies, ProxyNetwork
@@ -203,7 +203,7 @@ class Node:
                 self.debug_log.error("".join(traceback.format_exception(error)))
         self.stopping.set()
 
-    def spawn(self, name: str, work: Coroutine[Any, Any, object]) -> asyncio.Task[None]:
+    def spawn(self, name: str, work: Awaitable[object]) -> asyncio.Task[None]:
         """Runs work as a task of the node; a failure of it stops the node."""
 
         async def supervised() -> None:

@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 from pybitcoind.chain.storage.database import Database, FileStorage
 
+from .worker_processes import BytesFunction, WorkerProcesses
+
 T = TypeVar("T")
 
 
@@ -80,10 +82,14 @@ class SystemRandom:
 
 
 class ThreadWorkers:
-    """A pool of threads. libsecp256k1 and SQLite release the interpreter lock, so threads are enough."""
+    """A pool of threads, and of processes where there is more to compute than the interpreter's lock allows.
 
-    def __init__(self, threads: int) -> None:
+    libsecp256k1 and SQLite release that lock, so threads are enough for most. processes: 0 for none.
+    """
+
+    def __init__(self, threads: int, processes: int = 0) -> None:
         self._count = max(1, threads)
+        self._apart = WorkerProcesses(processes) if processes else None
         # One more, as in Core, where the caller checks scripts too; but no more than there are cores for:
         # threads that wait for the interpreter's lock only slow each other down.
         size = max(self._count, min(self._count + 1, cores()))
@@ -93,8 +99,15 @@ class ThreadWorkers:
     def count(self) -> int:
         return self._count
 
-    async def run(self, fn: Callable[..., T], *args: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, fn, *args)
+    @property
+    def processes(self) -> int:
+        return self._apart.count if self._apart else 0
+
+    def run(self, fn: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+        return asyncio.get_running_loop().run_in_executor(self._pool, fn, *args)
+
+    def run_apart(self, fn: BytesFunction, data: bytes) -> asyncio.Future[bytes]:
+        return (self._apart or self).run(fn, data)
 
     def map_now(self, fn: Callable[[Any], T], items: Sequence[Any]) -> list[T]:
         """The calling thread takes its share, so it ends even where every other thread is busy."""
@@ -128,15 +141,26 @@ class ThreadWorkers:
     def close(self) -> None:
         """Waits for what runs; what has not begun is dropped."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._apart is not None:
+            self._apart.close()
 
 
 class InlineWorkers:
     """Runs in place: no thread, for tests under virtual time."""
 
     count = 1
+    processes = 0
 
-    async def run(self, fn: Callable[..., T], *args: Any) -> T:
-        return fn(*args)
+    def run(self, fn: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        try:
+            future.set_result(fn(*args))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def run_apart(self, fn: BytesFunction, data: bytes) -> asyncio.Future[bytes]:
+        return self.run(fn, data)
 
     def map_now(self, fn: Callable[[Any], T], items: Sequence[Any]) -> list[T]:
         return [fn(item) for item in items]
@@ -187,3 +211,9 @@ def cores() -> int:
 def worker_threads(par: int) -> int:
     """-par as a number of threads: 0 is one per core, a negative one leaves that many cores free."""
     return max(1, min(par if par > 0 else par + cores(), 15))
+
+
+def daemon_workers(par: int) -> ThreadWorkers:
+    """-par as workers of a node that has the process, and the machine, for itself."""
+    threads = worker_threads(par)
+    return ThreadWorkers(threads, threads if threads > 1 else 0)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pybitcoind.chain.primitives.transaction import Transaction
 from pybitcoind.chain.script import secp
 from pybitcoind.chain.script.errors import ScriptError
+from pybitcoind.chain.script.packed import pack_runs, unpack_failure, verify_packed
 from pybitcoind.chain.script.sighash import SpentOutput, TxDigests
 from pybitcoind.chain.script.verify import CheckFailure, CheckRun, split_checks, verify_input, verify_run
 
@@ -56,9 +57,17 @@ def fast_verdict(checks: Sequence[TxDigests], flags: int, parts: int) -> CheckFa
     return next((failure for failure in failures if failure), None)
 
 
+def apart_verdict(checks: Sequence[TxDigests], flags: int, parts: int) -> CheckFailure | None:
+    """As fast_verdict, but each part goes to and fro in bytes, as another process would get it."""
+    lists = split_checks(checks, parts)
+    failures = [unpack_failure(verify_packed(pack_runs(runs, flags)), runs) for runs in lists]
+    return next((failure for failure in failures if failure), None)
+
+
 def block_verdict(checks: Sequence[TxDigests], flags: int) -> tuple[bytes, int, ScriptError] | None:
     """(txid, input, error) of the first input of a block that fails, whatever the way and the parts."""
     slow = slow_verdict(checks, flags)
     for parts in (1, 3, 16):
         assert fast_verdict(checks, flags, parts) == slow, (parts, slow)
+    assert apart_verdict(checks, flags, 3) == slow, slow
     return (slow.tx.txid, slow.index, slow.error) if slow else None

@@ -10,6 +10,7 @@ import asyncio
 import cProfile
 import json
 import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -23,13 +24,13 @@ from pybitcoind.chain.storage.database import FileStorage
 from pybitcoind.chain.utxo_set_hash import UtxoHashType, utxo_set_stats
 from pybitcoind.node.interpreter import prepare_start, settle
 from pybitcoind.node.log import DebugLog
-from pybitcoind.node.ports import SystemClock, SystemRandom, ThreadWorkers, worker_threads
+from pybitcoind.node.ports import SystemClock, SystemRandom, daemon_workers
 from pybitcoind.node.tcp_network import TcpNetwork
 
 
 async def main(file: str, folder: str, threads: str, dbcache: str = "450", profile: str = "") -> None:
     prepare_start()
-    workers, log = ThreadWorkers(worker_threads(int(threads))), DebugLog()
+    workers, log = daemon_workers(int(threads)), DebugLog()
     log.path = Path(folder) / "debug.log"
     log.open()
     storage = FileStorage(Path(folder))
@@ -61,6 +62,9 @@ async def main(file: str, folder: str, threads: str, dbcache: str = "450", profi
     await owner
     await chain.close()
     workers.close()
+    # Worker processes did nothing but this load.
+    apart = resource.getrusage(resource.RUSAGE_CHILDREN)
+    loaded_cpu += apart.ru_utime + apart.ru_stime
     print(
         json.dumps(
             {

@@ -79,6 +79,7 @@ EDGES = {
     "node/rpc/addresses.py",  # inet_aton, which opens none
     "node/rpc/network.py",  # getnettotals tells the machine's time
     "node/rpc/server.py",
+    "node/worker_processes.py",  # threads that wait for them
 }
 """Of node/, but for localnet and testing, which are programs of their own."""
 

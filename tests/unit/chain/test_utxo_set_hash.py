@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from pybitcoind.chain.primitives.transaction import Coin, OutPoint
 from pybitcoind.chain.storage.coin_store import CoinStore
 from pybitcoind.chain.storage.database import FileStorage, MemoryStorage
 from pybitcoind.chain.utxo_set_hash import UtxoHashType, utxo_set_stats
+from pybitcoind.node.ports import InlineWorkers
 
 TIP = "10b98c99e27acb82d318194371a7657844a469ed5629efff515b7ab591081399"
 HASHES = {
@@ -28,16 +29,6 @@ EMPTY = {
     # Core's own test of the empty set
     UtxoHashType.MUHASH: "dd5ad2a105c2d29495f577245c357409002329b9f4d6182c0af3dc2f462555c8",
 }
-
-
-class InlineWorkers:
-    count = 1
-
-    async def run(self, fn: Callable[..., Any], *args: Any) -> Any:
-        return fn(*args)
-
-    def map_now(self, fn: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
-        return [fn(item) for item in items]
 
 
 def utxo_set(path: Path) -> dict[OutPoint, Coin]:
@@ -114,10 +105,13 @@ async def test_cancelled_and_flushed_meanwhile(tmp_path: Path) -> None:
     scanned, flushed = asyncio.Event(), asyncio.Event()
 
     class Waits(InlineWorkers):
-        async def run(self, fn: Callable[..., Any], *args: Any) -> Any:
-            scanned.set()
-            await flushed.wait()
-            return fn(*args)
+        def run(self, fn: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+            async def late() -> Any:
+                scanned.set()
+                await flushed.wait()
+                return fn(*args)
+
+            return asyncio.ensure_future(late())
 
     task = asyncio.create_task(utxo_set_stats(store, UtxoHashType.NONE, Waits()))
     await scanned.wait()
