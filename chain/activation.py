@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from .assume_valid import script_check_reason
+from .block_connector import BlockConnector
 from .block_index import BlockIndex
 from .chainstate import Chainstate
-from .consensus.blocks import check_block
 from .consensus.errors import BlockFault, BlockInvalid
 from .events import BlockChecked, BlockConnected, BlockDisconnected, EventBus, TipChanged
 from .header_tree import HeaderNode
@@ -70,8 +70,9 @@ class Activation:
         options: ActivationOptions,
         interrupted: Callable[[], bool],
     ) -> None:
-        self.ports, self.index, self.chainstate, self.events = ports, index, chainstate, events
+        self.ports, self.index, self.events = ports, index, events
         self.ibd, self.options = ibd, options
+        self.use(chainstate)
         self.floor: HeaderNode | None = None
         """The block of a snapshot that is not validated yet: nothing below it can be taken off."""
         self.mempool: MempoolHooks | None = None
@@ -91,6 +92,11 @@ class Activation:
         self._far = False
         self._script_reason: str | None = ""
         self._precious_sequence, self._precious_work = -1, 0
+
+    def use(self, chainstate: Chainstate) -> None:
+        """From here on the tip is that of chainstate."""
+        self.chainstate = chainstate
+        self._connector = BlockConnector(self.ports, self.index, chainstate, self._scripts_matter)
 
     @property
     def tip(self) -> HeaderNode | None:
@@ -142,7 +148,7 @@ class Activation:
                 if not node.have_data:
                     self.index.candidates.missing(node, target)
                     return False
-                if not await self._connect(node):
+                if not await self._connect(node, target):
                     return False
                 if start is None or node.chainwork > start.chainwork or self._interrupted():
                     return True
@@ -188,17 +194,11 @@ class Activation:
 
     # One block
 
-    async def _connect(self, node: HeaderNode) -> bool:
-        """Connects the block after the tip; False if it failed, and then it is marked."""
-        block = self.index.take_recent(node)
-        checked = block is not None
-        if block is None:
-            block = await self.index.read_block(node)
+    async def _connect(self, node: HeaderNode, target: HeaderNode) -> bool:
+        """Connects the block after the tip, on the way to target; False if it failed, and is marked now."""
+        following = None if node is target else target.ancestor(node.height + 1)
         try:
-            if not checked:
-                await self.ports.workers.run(check_block, block, self.index.params)
-            check_scripts = self._scripts_matter(node)
-            connection = await self.chainstate.prepare_connect(block, node, check_scripts=check_scripts)
+            connection = await self._connector.prepare(node, following)
         except BlockInvalid as error:
             self._connect_failed(node, error)
             return False
@@ -206,9 +206,9 @@ class Activation:
         # No await from here on: tip, coins and mempool change together.
         self.chainstate.apply(connection)
         if self.mempool is not None:
-            self.mempool.block_connected(block)
+            self.mempool.block_connected(connection.block)
         self._set_tip(node)
-        self._connected.append(BlockConnected(block, connection.undo, node, self.chainstate.role))
+        self._connected.append(BlockConnected(connection.block, connection.undo, node, self.chainstate.role))
         if len(self._connected) > HELD_BACK:
             self.events.emit(self._connected.popleft())
         self._report(node, None)

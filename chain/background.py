@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from .block_connector import BlockConnector
 from .block_index import BlockIndex
 from .chainstate import Chainstate
-from .consensus.blocks import check_block
 from .consensus.errors import BlockFault, BlockInvalid
 from .events import BlockChecked, BlockConnected, BlockDisconnected, EventBus
 from .header_tree import HeaderNode, fork_point
@@ -47,7 +47,8 @@ class BackgroundSync:
     ) -> None:
         self.ports, self.index, self.chainstate, self.events = ports, index, chainstate, events
         self.target, self.known = target, known
-        self._scripts_matter, self._flush = scripts_matter, flush
+        self._flush = flush
+        self._connector = BlockConnector(ports, index, chainstate, scripts_matter)
         self._on_checked, self._on_verdict = on_checked, on_verdict
         self._hasher: UtxoSetHasher | None = None
         self._hashed = b""
@@ -86,22 +87,15 @@ class BackgroundSync:
         return node.prev is tip and tip is not self.target and self.target.descends_from(node)
 
     async def _connect(self, node: HeaderNode) -> bool:
-        block = self.index.take_recent(node)
-        checked = block is not None
-        if block is None:
-            block = await self.index.read_block(node)
+        following = None if node is self.target else self.target.ancestor(node.height + 1)
         try:
-            if not checked:
-                await self.ports.workers.run(check_block, block, self.index.params)
-            connection = await self.chainstate.prepare_connect(
-                block, node, check_scripts=self._scripts_matter(node)
-            )
+            connection = await self._connector.prepare(node, following)
         except BlockInvalid as error:
             return await self._failed(node, error)
         self.index.connected(node, connection.undo)
         self.chainstate.apply(connection)
         self._checked(node, None)
-        self.events.emit(BlockConnected(block, connection.undo, node, self.chainstate.role))
+        self.events.emit(BlockConnected(connection.block, connection.undo, node, self.chainstate.role))
         self._report()
         return True
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .consensus.blocks import check_block
 from .consensus.errors import BlockInvalid
 from .consensus.limits import MAX_BLOCK_SERIALIZED_SIZE
+from .header_tree import HeaderNode
 from .owner import OwnerStopped
 from .params import ChainParams
 from .primitives.block import HEADER_SIZE, Block
@@ -128,13 +129,18 @@ async def load_external(chain: ChainManager, path: str, progress: Callable[[int]
                 ahead = asyncio.ensure_future(workers.run(read_batch, path, batch.offset, chain.params))
             for complaint in batch.complaints:
                 log.debug("reindex", f"LoadExternalBlockFile: {complaint}")
+            connected = loader.last
             await chain.submit(lambda batch=batch: loader.accept(batch.blocks))  # type: ignore[misc]
-            await chain.activate_best()
+            # One batch is accepted while the one before is connected, so that each block has a next one.
+            while connected is not None and not chain.headers.in_chain(connected):
+                if not await chain.owner.step_taken():
+                    break
             chain.ports.progress(LOADING, batch.offset / max(1, batch.size))
             if progress is not None:
                 progress(loader.loaded)
             if ahead is None:
                 break
+        await chain.activate_best()
     except OwnerStopped:
         log.info("Interrupt requested. Exit block importing.")
     except OSError as error:
@@ -158,6 +164,8 @@ class _Loader:
         self._orphans: dict[bytes, list[tuple[int, int]]] = {}
         """By parent: offset and length of blocks."""
         self.loaded = 0
+        self.last: HeaderNode | None = None
+        """The last block that was accepted."""
 
     async def accept(self, blocks: list[ParsedBlock]) -> None:
         """On the owner task."""
@@ -186,6 +194,7 @@ class _Loader:
             return
         result = self._chain._accept_block(block, True, True, checked)
         self.loaded += result.new
+        self.last = result.node or self.last
 
 
 def _parent_known(chain: ChainManager, block: Block) -> bool:

@@ -2,11 +2,13 @@
 
 Both go in two halves. `prepare_connect` and `prepare_disconnect` may wait, for coins and for the workers, and
 change nothing; `apply` sets what they found in one step without any await, so that the manager can move tip,
-coins and mempool together.
+coins and mempool together. `begin_connect` is prepare_connect up to where the scripts are under way, and the
+next block can be begun meanwhile.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .coins_cache import CoinsCache, CoinSource
@@ -29,7 +31,7 @@ from .primitives.block import Block
 from .primitives.transaction import Coin, OutPoint
 from .script.script import is_unspendable
 from .script.sighash import TxDigests
-from .script_checks import ScriptCache, run_script_checks
+from .script_checks import ScriptCache, ScriptChecks
 from .storage.coin_store import CoinStore
 from .storage.database import StorageError
 from .storage.records import BlockUndo
@@ -44,6 +46,34 @@ class Connection:
     undo: BlockUndo
     changes: dict[OutPoint, Coin | None]
     fees: int
+
+
+@dataclass(slots=True)
+class PendingConnection:
+    """A connection of a block that has passed all rules but for the scripts, which are being checked."""
+
+    connection: Connection
+    scripts: ScriptChecks | None = None
+    passed: Callable[[], None] | None = None
+    """Called when all have passed."""
+
+    @property
+    def node(self) -> HeaderNode:
+        return self.connection.node
+
+    async def finish(self) -> Connection:
+        """Waits for the scripts; BlockInvalid if one fails."""
+        failure = None if self.scripts is None else await self.scripts.failure()
+        if failure is not None:
+            raise script_failure(failure.error, failure.tx, failure.index)
+        if self.passed is not None:
+            self.passed()
+        return self.connection
+
+    def drop(self) -> None:
+        """Nobody is going to finish it."""
+        if self.scripts is not None:
+            self.scripts.drop()
 
 
 @dataclass(slots=True)
@@ -100,32 +130,63 @@ class Chainstate:
         check_block comes first. node may be outside of the header tree (a template's). remember: keep the
         transactions that pass in the script cache. Raises BlockInvalid.
         """
-        if node.prev is not self.tip:
+        pending = await self.begin_connect(block, node, check_scripts=check_scripts, remember=remember)
+        return await pending.finish()
+
+    async def begin_connect(
+        self,
+        block: Block,
+        node: HeaderNode,
+        *,
+        check_scripts: bool,
+        remember: bool = False,
+        after: PendingConnection | None = None,
+    ) -> PendingConnection:
+        """As prepare_connect, but the scripts are checked from here on. after: on top of that block, which
+        is the next tip if its own scripts hold.
+        """
+        if node.prev is not (self.tip if after is None else after.node):
             raise ValueError(f"{node} does not follow the tip {self.tip}")
         if node.prev is None:  # the genesis block's coinbase was never spendable
-            return Connection(node, block, BlockUndo(), {}, 0)
+            return PendingConnection(Connection(node, block, BlockUndo(), {}, 0))
         params = self.params
         if bip30_applies(node.height, node.hash, node.prev, params):
-            check_bip30(block, await self.coins.fetch(created_outpoints(block)))
+            check_bip30(block, await self._fetch(created_outpoints(block), after))
         elif BIP30_EXCEPTIONS.get(node.height) == node.hash:
             await self.coins.fetch(created_outpoints(block))  # the cache must know what is overwritten
         flags = script_flags_for(node.height, node.hash, params)
-        coins = await self.coins.fetch(spent_outpoints(block))
+        coins = await self._fetch(spent_outpoints(block), after)
         spend = spend_block(block, coins, node.prev, params, flags)
-        if check_scripts:
-            known = self._scripts.contains
-            checks = [
-                TxDigests(tx, spent)
-                for tx, spent in zip(block.vtx[1:], spend.undo, strict=True)
-                if not known(tx.wtxid, flags)
-            ]
-            failure = await run_script_checks(self._workers, checks, flags, fast=self._fast_scripts)
-            if failure is not None:
-                raise script_failure(failure.error, failure.tx, failure.index)
-            if remember:
-                for digests in checks:
-                    self._scripts.add(digests.tx.wtxid, flags)
-        return Connection(node, block, BlockUndo(spend.undo), spend.changes, spend.fees)
+        connection = Connection(node, block, BlockUndo(spend.undo), spend.changes, spend.fees)
+        if not check_scripts:
+            return PendingConnection(connection)
+        known = self._scripts.contains
+        checks = [
+            TxDigests(tx, spent)
+            for tx, spent in zip(block.vtx[1:], spend.undo, strict=True)
+            if not known(tx.wtxid, flags)
+        ]
+        scripts = ScriptChecks(self._workers, checks, flags, fast=self._fast_scripts)
+
+        def passed() -> None:
+            for digests in checks:
+                self._scripts.add(digests.tx.wtxid, flags)
+
+        return PendingConnection(connection, scripts, passed if remember else None)
+
+    async def _fetch(
+        self, outpoints: Sequence[OutPoint], after: PendingConnection | None
+    ) -> dict[OutPoint, Coin]:
+        """The coins of outpoints that exist, or will once after is the tip, as a new dictionary."""
+        if after is None:
+            return await self.coins.fetch(outpoints)
+        changes = after.connection.changes
+        coins = await self.coins.fetch([outpoint for outpoint in outpoints if outpoint not in changes])
+        for outpoint in outpoints:
+            coin = changes.get(outpoint)
+            if coin is not None:
+                coins[outpoint] = coin
+        return coins
 
     async def prepare_disconnect(self, block: Block, node: HeaderNode, undo: BlockUndo) -> Disconnection:
         """Takes off the tip, whose block and undo data these are; StorageError if they do not fit."""

@@ -137,7 +137,8 @@ async def activate(chain: ChainManager, store: CoinStore, base: HeaderNode, know
     await mark_loaded(store, base.hash)
     active = chain._make_chainstate(store)
     active.tip, active.flushed = base, base.hash
-    chain._chainstate = chain.activation.chainstate = active
+    chain._chainstate = active
+    chain.activation.use(active)
     chain.index.tree.set_tip(base)
     chain.index.candidates.assume(base, known.chain_tx_count)
     chain.index.candidates.rebuild()

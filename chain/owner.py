@@ -55,6 +55,7 @@ class Owner:
         self._requests: deque[_Request] = deque()
         self._step_wanted = False
         self._step_waiters: list[asyncio.Future[None]] = []
+        self._single_step_waiters: list[asyncio.Future[None]] = []
         self._wake = asyncio.Event()
         self._task: asyncio.Task[Any] | None = None
         self._stopping = self._ended = False
@@ -110,6 +111,15 @@ class Owner:
             self.want_idle_step()
             await future
 
+    async def step_taken(self) -> bool:
+        """Waits until one piece of background work is done; whether there is more."""
+        if not self._step_wanted or self._ended:
+            return False
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._single_step_waiters.append(future)
+        await future
+        return self._step_wanted
+
     async def steps_done(self) -> None:
         """Waits until no background work is left, or the owner stops."""
         if self._ended:
@@ -134,8 +144,7 @@ class Owner:
                     break
                 if self._step_wanted and not self._stopping:
                     self._step_wanted = await self._step()
-                    if not self._step_wanted:
-                        self._release_waiters()
+                    self._release_waiters()
                 elif self._idle_step_wanted and not self._stopping:
                     self._idle_step_wanted = await self._idle_step()
                     self._release_idle_waiters()
@@ -170,7 +179,10 @@ class Owner:
                 request.future.set_result(result)
 
     def _release_waiters(self) -> None:
-        waiters, self._step_waiters = self._step_waiters, []
+        waiters, self._single_step_waiters = self._single_step_waiters, []
+        if not self._step_wanted or self._ended:
+            waiters += self._step_waiters
+            self._step_waiters = []
         _release(waiters)
 
     def _release_idle_waiters(self) -> None:

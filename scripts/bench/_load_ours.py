@@ -64,13 +64,15 @@ async def main(file: str, folder: str, threads: str, dbcache: str = "450", profi
     workers.close()
     # Worker processes did nothing but this load.
     apart = resource.getrusage(resource.RUSAGE_CHILDREN)
-    loaded_cpu += apart.ru_utime + apart.ru_stime
+    apart_cpu = apart.ru_utime + apart.ru_stime
+    loaded_cpu += apart_cpu
     print(
         json.dumps(
             {
                 "ready": ready,
                 "load": loaded - ready,
                 "load_cpu": loaded_cpu - ready_cpu,
+                "apart": apart_cpu,
                 "close": written - loaded + time.monotonic() - closing,
                 "height": tip.height,
                 "tip": hash_hex(tip.hash),

@@ -8,6 +8,7 @@ import io
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from block_files import empty_branch
@@ -407,16 +408,16 @@ async def test_a_snapshot_on_an_invalid_block(ports: Ports, monkeypatch: pytest.
     from pybitcoind.chain.chainstate import Chainstate
     from pybitcoind.chain.consensus.errors import BlockFault, BlockInvalid
 
-    real = Chainstate.prepare_connect
+    real = Chainstate.begin_connect
 
-    async def prepare(self: Chainstate, block: Block, node: object, **more: bool) -> object:
+    async def begin(self: Chainstate, block: Block, node: object, **more: Any) -> object:
         if block is CHAIN[99] or block.hash == CHAIN[99].hash:
             raise BlockInvalid(BlockFault.CONSENSUS, "bad-cb-amount")
         return await real(self, block, node, **more)  # type: ignore[arg-type]
 
     async with loaded(ports):
         pass
-    monkeypatch.setattr(Chainstate, "prepare_connect", prepare)
+    monkeypatch.setattr(Chainstate, "begin_connect", begin)
     with pytest.raises(StorageError, match="failed to validate the -assumeutxo snapshot state"):
         await validate(ports, regtest())
     async with running_chain(ports) as chain:
