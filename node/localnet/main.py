@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 from ..stdout import reader_gone
 from . import commands
-from .network import LocalNetwork
+from .network import LocalNetwork, default_folder
 from .process import NodeError
 from .shape import DEFAULT_INTERVAL, Shape, ShapeError, from_counts, from_file
-
-DEFAULT_FOLDER = Path.home() / ".pybitcoin-localnet"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -21,7 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="pybitcoin-localnet",
         description="Runs a Bitcoin network of several nodes on this machine: full nodes, miners, SPV nodes.",
     )
-    default = Path(os.environ.get("PYBITCOIN_LOCALNET", DEFAULT_FOLDER))
+    default = default_folder()
     where = f"the network's folder (default: $PYBITCOIN_LOCALNET, else {default})"
     parser.add_argument("--dir", type=Path, default=default, help=where)
     # the same behind the command, where a default would undo what stands before it

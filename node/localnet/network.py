@@ -22,6 +22,7 @@ from pybitcoind.chain.params import ChainParams
 from .process import NodeError, NodeProcess, RpcFailure, wait_until
 from .shape import Shape, chain_params
 
+DEFAULT_FOLDER = Path.home() / ".pybitcoin-localnet"
 ADVANCE_BLOCKS = 200
 """Mined before anything else, to the treasury: regtest halves its subsidy every 150 blocks."""
 FIRST_PAYMENT = Decimal("100")
@@ -29,6 +30,11 @@ FIRST_PAYMENT = Decimal("100")
 RESTING = 1e5
 """Interval of miners that shall not mine yet, in seconds."""
 MAX_TRIES = 10**9
+
+
+def default_folder() -> Path:
+    """Where the network lives if nobody says otherwise: $PYBITCOIN_LOCALNET, or in the home directory."""
+    return Path(os.environ.get("PYBITCOIN_LOCALNET", DEFAULT_FOLDER))
 
 
 Link = tuple[str, str]
@@ -125,8 +131,9 @@ class LocalNetwork:
         fresh.replace(self.state_file)
 
     @classmethod
-    def load(cls, folder: Path) -> LocalNetwork:
-        """The network that runs in folder; NodeError if none does."""
+    def load(cls, folder: Path | None = None) -> LocalNetwork:
+        """The network that runs in folder (`default_folder`); NodeError if none does."""
+        folder = folder or default_folder()
         try:
             state = json.loads((folder / "localnet.json").read_text())
             network = cls(folder, Shape.from_json(state["shape"]))

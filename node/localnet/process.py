@@ -112,7 +112,7 @@ class NodeProcess:
         if self.running:
             raise NodeError(f"{self.name} runs already")
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._forget()
+        self.hang_up()
         (self.network_folder / "ports.json").unlink(missing_ok=True)
         with (self.folder / "stderr.txt").open("wb") as stderr:
             self.process = subprocess.Popen(
@@ -174,7 +174,7 @@ class NodeProcess:
                 wait_until(f"{self.name} to stop", lambda: not self.running, timeout=STOP_TIMEOUT)
             except NodeError:
                 self.kill()
-        self._forget()
+        self.hang_up()
         self.process = self.pid = None
 
     def kill(self) -> None:
@@ -185,7 +185,7 @@ class NodeProcess:
                 self.process.wait()
             else:
                 wait_until(f"{self.name} to die", lambda: not self.running)
-        self._forget()
+        self.hang_up()
         self.process = self.pid = None
 
     def last_words(self) -> str:
@@ -208,7 +208,8 @@ class NodeProcess:
         self.pid, self.p2p_port, self.rpc_port = data["pid"], data["p2p_port"], data["rpc_port"]
         self.web_port = data["web_port"]
 
-    def _forget(self) -> None:
+    def hang_up(self) -> None:
+        """Ends the connection that is kept for `rpc`; the next call makes another."""
         if self._client is not None:
             self._client.close()
             self._client = None
