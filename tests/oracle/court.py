@@ -8,8 +8,8 @@ import re
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,6 +72,21 @@ class _Ours:
         checked = [line.removeprefix("[validation] ") for line in self.log.lines if line.startswith(mark)]
         return Told(self.chain.tip.hash[::-1].hex(), new, checked)
 
+    async def deliver_all(self, deliveries: Sequence[Delivery]) -> str:
+        """All are there before the first is connected, as in a long download; the tip that comes of it."""
+
+        async def accept() -> None:
+            for delivery in deliveries:
+                if delivery.header_only:
+                    with suppress(BlockInvalid):
+                        await self.chain.accept_headers([delivery.block.header])
+                else:
+                    await self.chain.accept_block(delivery.block, requested=True)
+
+        await self.chain.submit(accept)
+        await self.chain.activate_best()
+        return self.chain.tip.hash[::-1].hex()
+
 
 @asynccontextmanager
 async def our_chain(fast: bool = True) -> AsyncIterator[_Ours]:
@@ -107,6 +122,10 @@ async def difference(
                     tally.reorganisations += not ours.chain.tip.descends_from(before)
                 if _settled(we, wild) != _settled(they, wild):
                     return f"{delivery.kind}, block {delivery.block.hash[::-1].hex()}: Core {they}, we {we}"
+        async with our_chain(fast) as ours:
+            tip = await ours.deliver_all([Delivery("base", block) for block in base().blocks] + tree)
+            if tip != we.tip:
+                return f"one after the other the tip is {we.tip}, all at once {tip}"
     finally:
         shutil.rmtree(place, ignore_errors=True)
     return None
