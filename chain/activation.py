@@ -23,6 +23,7 @@ from .log_lines import block_checked, describe, update_tip, verification_progres
 from .ports import Ports
 from .primitives.block import Block
 from .primitives.hashes import ZERO_HASH
+from .script_checks import ChecksDropped
 from .storage.database import StorageError
 
 PATH_PIECE = 32
@@ -97,6 +98,10 @@ class Activation:
         """From here on the tip is that of chainstate."""
         self.chainstate = chainstate
         self._connector = BlockConnector(self.ports, self.index, chainstate, self._scripts_matter)
+
+    def stop(self) -> None:
+        """The node is shutting down: no block is connected any more, not even the one in hand."""
+        self._connector.stop()
 
     @property
     def tip(self) -> HeaderNode | None:
@@ -195,13 +200,18 @@ class Activation:
     # One block
 
     async def _connect(self, node: HeaderNode, target: HeaderNode) -> bool:
-        """Connects the block after the tip, on the way to target; False if it failed, and is marked now."""
+        """Connects the block after the tip, on the way to target; False if it failed, and is marked now.
+
+        When the node stops in the middle of it nothing has changed.
+        """
         following = None if node is target else target.ancestor(node.height + 1)
         try:
             connection = await self._connector.prepare(node, following)
         except BlockInvalid as error:
             self._connect_failed(node, error)
             return False
+        except ChecksDropped:
+            return True  # the node is shutting down; the block is as it was
         self.index.connected(node, connection.undo)
         # No await from here on: tip, coins and mempool change together.
         self.chainstate.apply(connection)

@@ -16,6 +16,7 @@ from .events import BlockChecked, BlockConnected, BlockDisconnected, EventBus
 from .header_tree import HeaderNode, fork_point
 from .params import AssumeUtxo
 from .ports import Ports
+from .script_checks import ChecksDropped
 from .storage.database import StorageError
 from .utxo_set_hash import UtxoHashType, UtxoSetHasher
 
@@ -92,6 +93,8 @@ class BackgroundSync:
             connection = await self._connector.prepare(node, following)
         except BlockInvalid as error:
             return await self._failed(node, error)
+        except ChecksDropped:
+            return False
         self.index.connected(node, connection.undo)
         self.chainstate.apply(connection)
         self._checked(node, None)
@@ -113,6 +116,10 @@ class BackgroundSync:
     def _checked(self, node: HeaderNode, error: BlockInvalid | None) -> None:
         self.events.emit(BlockChecked(node.hash, error))
         self._on_checked(node, error)
+
+    def stop(self) -> None:
+        """The node is shutting down: the block in hand is given up."""
+        self._connector.stop()
 
     async def _disconnect(self, node: HeaderNode) -> None:
         """Takes off a block of another branch than the snapshot's."""

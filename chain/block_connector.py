@@ -16,6 +16,7 @@ from .consensus.connect import BIP30_EXCEPTIONS
 from .consensus.errors import BlockInvalid
 from .header_tree import HeaderNode
 from .ports import Ports
+from .script_checks import ChecksDropped
 
 
 class BlockConnector:
@@ -30,27 +31,33 @@ class BlockConnector:
     ) -> None:
         self._ports, self._index, self._chainstate = ports, index, chainstate
         self._scripts_matter = scripts_matter
+        self._in_hand: PendingConnection | None = None
         self._begun: PendingConnection | None = None
+        """On top of the one in hand, or of the tip."""
+        self._stopped = False
 
     async def prepare(self, node: HeaderNode, following: HeaderNode | None = None) -> Connection:
         """The connection of node, whose body is stored, to the tip; BlockInvalid if it breaks a rule.
 
-        following: the block that will most likely be asked for next, if it is known.
+        following: the block that will most likely be asked for next, if it is known. ChecksDropped after
+        `stop`.
         """
-        pending, self._begun = self._begun, None
-        if pending is not None and (pending.node is not node or node.prev is not self._chainstate.tip):
-            pending.drop()
-            pending = None
-        if pending is None:
-            pending = await self._begin(node)
+        begun, self._begun = self._begun, None
+        if begun is not None and (begun.node is not node or node.prev is not self._chainstate.tip):
+            begun.drop()
+            begun = None
         try:
-            if following is not None and following.prev is node and following.have_data:
-                await self._begin_next(following, pending)
-            return await pending.finish()
+            self._in_hand = begun or await self._begin(node)
+            if following is not None and following.have_data and not self._stopped:
+                await self._begin_next(following, self._in_hand)
+            if self._stopped:
+                raise ChecksDropped
+            return await self._in_hand.finish()
         except BaseException:
-            pending.drop()
-            self.drop()
+            self._drop()
             raise
+        finally:
+            self._in_hand = None
 
     async def _begin(self, node: HeaderNode, after: PendingConnection | None = None) -> PendingConnection:
         block = self._index.take_recent(node)
@@ -69,8 +76,13 @@ class BlockConnector:
         with suppress(BlockInvalid):  # when its turn has come it fails again, and is told of
             self._begun = await self._begin(node, after)
 
-    def drop(self) -> None:
-        """Forgets what was begun."""
-        if self._begun is not None:
-            self._begun.drop()
-            self._begun = None
+    def stop(self) -> None:
+        """The node is shutting down: who waits for scripts need not wait for their end."""
+        self._stopped = True
+        self._drop()
+
+    def _drop(self) -> None:
+        for pending in (self._in_hand, self._begun):
+            if pending is not None:
+                pending.drop()
+        self._begun = None

@@ -62,7 +62,7 @@ class PendingConnection:
         return self.connection.node
 
     async def finish(self) -> Connection:
-        """Waits for the scripts; BlockInvalid if one fails."""
+        """Waits for the scripts; BlockInvalid if one fails, ChecksDropped after `drop`."""
         failure = None if self.scripts is None else await self.scripts.failure()
         if failure is not None:
             raise script_failure(failure.error, failure.tx, failure.index)
@@ -71,7 +71,7 @@ class PendingConnection:
         return self.connection
 
     def drop(self) -> None:
-        """Nobody is going to finish it."""
+        """Gives it up, and with it the checks of its scripts."""
         if self.scripts is not None:
             self.scripts.drop()
 

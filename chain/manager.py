@@ -210,8 +210,12 @@ class ChainManager(ChainReader):
         await self.owner.run()
 
     def stop_owner(self) -> None:
-        """No more requests; `run_owner` ends after those made before and the block in hand."""
+        """No more requests; `run_owner` ends after those made before. The block in hand is given up."""
         self.owner.stop()
+        if self._activation is not None:
+            self._activation.stop()
+        if self.background is not None:
+            self.background.stop()
         if self._write_timer is not None:
             self._write_timer.cancel()
             self._write_timer = None

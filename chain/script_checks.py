@@ -26,6 +26,10 @@ CHUNKS_PER_WORKER = 4
 """More chunks than workers, because inputs differ in cost."""
 
 
+class ChecksDropped(Exception):
+    """Script checks were given up before they were done: there is no verdict."""
+
+
 class ScriptChecks:
     """Checks that are under way from the moment this is made. The digests hold the spent outputs.
 
@@ -55,14 +59,18 @@ class ScriptChecks:
             self._answers = [workers.run(verify_run, runs, flags) for runs in split_checks(checks, parts)]
 
     async def failure(self) -> CheckFailure | None:
-        """The first input that fails, in order; None if all verify."""
-        answers = await asyncio.gather(*self._answers)
+        """The first input that fails, in order; None if all verify. ChecksDropped after `drop`."""
+        if self._answers:
+            await asyncio.wait(self._answers)
+        if any(answer.cancelled() for answer in self._answers):
+            raise ChecksDropped
+        answers = [answer.result() for answer in self._answers]
         if self._apart:
             answers = [unpack_failure(answer, runs) for answer, runs in zip(answers, self._runs, strict=True)]
         return next((failure for failure in answers if failure is not None), self._failure)
 
     def drop(self) -> None:
-        """Nobody waits for these any more: what has not begun never does."""
+        """There will be no verdict: what has not begun never does."""
         for answer in self._answers:
             answer.cancel()
 

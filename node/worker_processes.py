@@ -12,7 +12,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import suppress
 
 from .worker_process import DONE, read_part, write_part
 
@@ -27,6 +28,7 @@ class WorkerProcesses:
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="process")
         self._mine = threading.local()
         self._children: list[subprocess.Popen[bytes]] = []
+        self._closed = False
 
     def run(self, fn: BytesFunction, data: bytes) -> asyncio.Future[bytes]:
         """fn is a function of a module, so that it can be named to another process."""
@@ -41,6 +43,8 @@ class WorkerProcesses:
             child.stdin.flush()
             status, result = child.stdout.read(1), read_part(child.stdout)
         except (OSError, EOFError):
+            if self._closed:
+                raise CancelledError from None
             self._mine.child = None  # the next call starts another
             return fn(data)
         return result if status == DONE else fn(data)
@@ -60,8 +64,13 @@ class WorkerProcesses:
         return child
 
     def close(self) -> None:
-        """Waits for what runs; what has not begun is dropped."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        """Drops all calls, those that run as well: they change nothing."""
+        self._closed = True
+        self._threads.shutdown(wait=False, cancel_futures=True)
         for child in self._children:
-            child.__exit__(None, None, None)
+            child.kill()
+        self._threads.shutdown(wait=True)
+        for child in self._children:
+            with suppress(BrokenPipeError):  # what it was never sent
+                child.__exit__(None, None, None)
         self._children.clear()

@@ -18,6 +18,11 @@ def fails(data: bytes) -> bytes:
     raise ValueError(data.decode())
 
 
+def never_ends(data: bytes) -> bytes:
+    signal.pause()
+    return data
+
+
 def takes_it_along(parent: bytes) -> bytes:
     """Ends the process that runs it, if parent started that one."""
     if os.getppid() == int(parent):

@@ -10,7 +10,7 @@ from pybitcoind.chain.primitives.transaction import OutPoint, Transaction, TxIn,
 from pybitcoind.chain.script.errors import ScriptError
 from pybitcoind.chain.script.flags import MANDATORY_FLAGS
 from pybitcoind.chain.script.sighash import TxDigests
-from pybitcoind.chain.script_checks import APART_INPUTS, ScriptChecks, run_script_checks
+from pybitcoind.chain.script_checks import APART_INPUTS, ChecksDropped, ScriptChecks, run_script_checks
 from pybitcoind.node.ports import InlineWorkers, ThreadWorkers
 
 TRUE, FALSE, RETURN = b"\x51", b"\x00", b"\x6a"
@@ -60,5 +60,8 @@ async def test_one_verdict(processes: ThreadWorkers, fast: bool) -> None:
 
 async def test_dropped_checks_are_forgotten(processes: ThreadWorkers) -> None:
     for count in (APART_INPUTS, APART_INPUTS - 1):
-        ScriptChecks(processes, [spends(*[FALSE] * count)], MANDATORY_FLAGS).drop()
+        checks = ScriptChecks(processes, [spends(*[FALSE] * count)], MANDATORY_FLAGS)
+        checks.drop()
+        with pytest.raises(ChecksDropped):
+            await checks.failure()
     assert await run_script_checks(processes, [spends(*[TRUE] * 300)], MANDATORY_FLAGS) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import select
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pybitcoind.node.worker_processes import WorkerProcesses
-from tests.called_apart import fails, pids, takes_it_along
+from tests.called_apart import fails, never_ends, pids, takes_it_along
 
 needs_pidfd = pytest.mark.skipif(
     not hasattr(os, "pidfd_open"), reason="waits for the end of processes by pidfd: Linux"
@@ -73,6 +74,18 @@ async def test_closed_none_is_left() -> None:
     for pid in used:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+async def test_closing_waits_for_no_call() -> None:
+    processes = WorkerProcesses(2)
+    calls = [processes.run(never_ends, b"x" * 200_000) for _ in range(4)]
+    other = WorkerProcesses(1)
+    await pids(other)  # meanwhile they are under way
+    other.close()
+    processes.close()
+    for call in calls:
+        with pytest.raises(asyncio.CancelledError):
+            await call
 
 
 PARENT = """
