@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -131,22 +130,3 @@ async def test_other_network_and_damage(storage: Storage) -> None:
     await store.close()
     with pytest.raises(StorageError, match="network regtest, not of main"):
         await CoinStore.open(storage, main())
-
-
-async def test_throughput(tmp_path: Path) -> None:
-    """Prints what a coin costs; a bound of ten times that keeps gross mistakes out."""
-    rng = random.Random(7)
-    coins = {OutPoint(rng.randbytes(32), 0): Coin(12345678, bytes(22), 100, False) for _ in range(50_000)}
-    store = await CoinStore.open(FileStorage(tmp_path), regtest())
-    start = time.perf_counter()
-    await store.flush(coins, bytes(32))
-    flushed = time.perf_counter()
-    keys = rng.sample([coin_key(outpoint) for outpoint in coins], 20_000)
-    again = time.perf_counter()
-    for n in range(0, len(keys), 500):
-        assert len(await store.get_many(keys[n : n + 500])) == 500
-    read = time.perf_counter() - again
-    per_write, per_read = (flushed - start) / len(coins) * 1e6, read / len(keys) * 1e6
-    print(f"\nflush {per_write:.2f} us a coin, read {per_read:.2f} us a coin")
-    assert per_write < 40 and per_read < 60
-    await store.close()
