@@ -286,10 +286,10 @@ class Node:
             self.spawn("startupnotify", run_command(command, self.debug_log))
 
     def _declare_methods(self) -> None:
-        from .rpc import methods
+        from .rpc.methods import declared
         from .rpc.registry import Registry
 
-        self.registry = Registry(methods.modules(wallets=not self.config.flag("disablewallet")))
+        self.registry = Registry(declared(wallets=not self.config.flag("disablewallet")))
 
     async def open_rpc(self) -> RpcServer:
         """Starts the RPC server, if it does not run. ConfigError where it cannot."""

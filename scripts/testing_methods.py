@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pybitcoind.node.rpc import arguments as a
-from pybitcoind.node.rpc import methods
+from pybitcoind.node.rpc.methods import declared
 from pybitcoind.node.rpc.registry import Arg, Method, Registry, Result
 from pybitcoind.node.rpc.registry import ResultType as R
 
@@ -130,7 +130,7 @@ def write(path: Path, title: str, name: str, about: str, chosen: Iterable[Method
 
 
 def main() -> None:
-    known = Registry(methods.modules()).methods.values()
+    known = Registry(declared()).all()
     hidden = [method for method in known if method.name in ("generate",)]
     node = [method for method in known if method.category != "wallet" and method not in hidden]
     wallet = [method for method in known if method.category == "wallet"]

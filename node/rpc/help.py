@@ -43,24 +43,20 @@ class _Columns:
         return "".join(line + "\n" for line in lines)
 
 
-def overview(methods: Iterable[Method], command: str) -> str:
-    """All methods' first lines under their categories, or the whole help of one."""
-    blocks: list[str] = []
+def overview(methods: Iterable[Method]) -> str:
+    """All methods' first lines under their categories."""
+    lines: list[str] = []
     category = ""
     for m in sorted(methods, key=lambda m: m.category + m.name):
-        if command:
-            if m.name == command:
-                blocks.append(m.help)
-            continue
         if m.category == "hidden":
             continue
         if m.category != category:
             if category:
-                blocks.append("")
+                lines.append("")
             category = m.category
-            blocks.append(f"== {category[:1].upper()}{category[1:]} ==")
-        blocks.append(m.help.split("\n", 1)[0])
-    return "\n".join(blocks) if blocks else f"help: unknown command: {command}"
+            lines.append(f"== {category[:1].upper()}{category[1:]} ==")
+        lines.append(m.help.split("\n", 1)[0])
+    return "\n".join(lines)
 
 
 def method_help(m: Method) -> str:

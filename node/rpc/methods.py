@@ -1,44 +1,55 @@
-"""Which files declare methods: one per category of Core's help."""
+"""Which methods there are, and which file declares each: one file per category of Core's help.
+
+So a node knows its methods by name and imports a file when one of its methods is first called; most nodes are
+never asked for most of them. A test compares this list with what the files declare.
+"""
 
 from __future__ import annotations
 
-from importlib import import_module
-from types import ModuleType
+from collections.abc import Mapping
 
-NAMES = (
-    "control",
-    "blockchain",
-    "coins",
-    "mempool",
-    "packages",
-    "rawtransactions",
-    "txoutproof",
-    "multisig",
-    "messages",
-    "fees",
-    "util",
-    "mining",
-    "getblocktemplate",
-    "generating",
-    "network",
-    "addresses",
-    "chain_facts",
-    "block_stats",
-    "snapshots",
-    "script_history",
-)
-WALLET_NAMES = (
-    "wallet",
-    "wallet_addresses",
-    "wallet_coins",
-    "wallet_descriptors",
-    "wallet_history",
-    "wallet_messages",
-    "wallet_send",
-)
+NODE = {
+    "control": "help stop uptime getrpcinfo getmemoryinfo logging setmocktime mockscheduler echo echojson "
+    "syncwithvalidationinterfacequeue",
+    "blockchain": "getblockcount getbestblockhash getdifficulty getblockhash getblockheader getblock "
+    "getblockchaininfo getchaintips invalidateblock reconsiderblock preciousblock verifychain "
+    "pruneblockchain waitfornewblock waitforblock waitforblockheight getblockfilter",
+    "coins": "gettxout gettxoutsetinfo scantxoutset",
+    "mempool": "getmempoolinfo getrawmempool getmempoolentry getmempoolancestors getmempooldescendants "
+    "gettxspendingprevout getorphantxs sendrawtransaction testmempoolaccept",
+    "packages": "submitpackage getmempoolcluster getmempoolfeeratediagram savemempool importmempool",
+    "rawtransactions": "getrawtransaction decoderawtransaction decodescript createrawtransaction "
+    "signrawtransactionwithkey",
+    "txoutproof": "gettxoutproof verifytxoutproof",
+    "multisig": "createmultisig combinerawtransaction",
+    "messages": "verifymessage signmessagewithprivkey",
+    "fees": "estimatesmartfee estimaterawfee",
+    "util": "validateaddress getdescriptorinfo deriveaddresses getindexinfo",
+    "mining": "getnetworkhashps getmininginfo prioritisetransaction getprioritisedtransactions submitblock "
+    "submitheader",
+    "getblocktemplate": "getblocktemplate",
+    "generating": "generatetoaddress generatetodescriptor generateblock generate",
+    "network": "getconnectioncount ping getpeerinfo addnode addconnection disconnectnode getaddednodeinfo "
+    "setnetworkactive sendmsgtopeer getnettotals getnetworkinfo getblockfrompeer",
+    "addresses": "getnodeaddresses addpeeraddress getaddrmaninfo getrawaddrman setban listbanned clearbanned",
+    "chain_facts": "getdeploymentinfo getchaintxstats",
+    "block_stats": "getblockstats",
+    "snapshots": "dumptxoutset loadtxoutset getchainstates",
+    "script_history": "getscripthistory",
+}
+WALLET = {
+    "wallet": "createwallet loadwallet unloadwallet listwallets listwalletdir getwalletinfo keypoolrefill",
+    "wallet_addresses": "getnewaddress getrawchangeaddress getaddressinfo setlabel getaddressesbylabel "
+    "listlabels",
+    "wallet_coins": "getbalance getbalances listunspent lockunspent listlockunspent",
+    "wallet_descriptors": "importdescriptors listdescriptors rescanblockchain abortrescan",
+    "wallet_history": "listtransactions listsinceblock gettransaction",
+    "wallet_messages": "signmessage",
+    "wallet_send": "sendtoaddress sendmany signrawtransactionwithwallet abandontransaction",
+}
 
 
-def modules(*, wallets: bool = True) -> list[ModuleType]:
-    """wallets: False leaves out the methods of a wallet (-disablewallet)."""
-    names = NAMES + WALLET_NAMES if wallets else NAMES
-    return [import_module(f"{__package__}.{name}") for name in names]
+def declared(*, wallets: bool = True) -> dict[str, str]:
+    """Method to the module that declares it. wallets: False leaves out a wallet's (-disablewallet)."""
+    files: Mapping[str, str] = NODE | WALLET if wallets else NODE
+    return {name: f"{__package__}.{file}" for file, names in files.items() for name in names.split()}

@@ -12,9 +12,10 @@ out arrives as its default, or None. What it returns is JSON with Amount and Rea
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -323,29 +324,46 @@ def curl(name: str, arguments: str = "") -> str:
 
 
 class Registry:
-    """The methods a node offers, by name."""
+    """The methods a node offers, by name; a module is imported when a method of it is first wanted."""
 
-    def __init__(self, modules: Iterable[ModuleType]) -> None:
-        self.methods: dict[str, Method] = {}
-        for module in modules:
-            self.add_module(module)
+    def __init__(self, declared: Mapping[str, str]) -> None:
+        """declared: method to the module that declares it (methods.py)."""
+        self._declared = declared
+        self._methods: dict[str, Method] = {}
 
-    def add_module(self, module: ModuleType) -> None:
-        """Takes every Method that module declares."""
-        for value in vars(module).values():
-            if isinstance(value, Method):
-                known = self.methods.setdefault(value.name, value)
-                assert known is value, f"{value.name} is declared twice"
+    def add(self, method: Method) -> None:
+        """One more, or another one of that name."""
+        self._methods[method.name] = method
 
     def find(self, name: str) -> Method:
-        found = self.methods.get(name)
+        found = self._methods.get(name) or self._import(name)
         if found is None:
             raise RpcError(RpcCode.METHOD_NOT_FOUND, "Method not found")
         return found
 
+    def _import(self, name: str) -> Method | None:
+        module = self._declared.get(name)
+        if module is None:
+            return None
+        for found in methods_of(import_module(module)):
+            self._methods.setdefault(found.name, found)
+        return self._methods[name]
+
+    def all(self) -> list[Method]:
+        """Every method; imports what was not yet."""
+        return [self.find(name) for name in dict.fromkeys((*self._declared, *self._methods))]
+
     def help(self, command: str = "") -> str:
         """The list of all methods, or the help of one."""
-        return help_text.overview(self.methods.values(), command)
+        if not command:
+            return help_text.overview(self.all())
+        known = command in self._methods or command in self._declared
+        return self.find(command).help if known else f"help: unknown command: {command}"
 
     def argument_maps(self) -> list[Json]:
-        return [row for _, m in sorted(self.methods.items()) for row in m.argument_map()]
+        return [row for m in sorted(self.all(), key=lambda m: m.name) for row in m.argument_map()]
+
+
+def methods_of(module: ModuleType) -> list[Method]:
+    """What module declares."""
+    return [value for value in vars(module).values() if isinstance(value, Method)]

@@ -13,7 +13,7 @@ from node_process import Daemon, environment, running
 
 from pybitcoind.node import cli
 from pybitcoind.node.cli_params import PARAMS
-from pybitcoind.node.rpc import methods
+from pybitcoind.node.rpc.methods import declared
 from pybitcoind.node.rpc.registry import Registry
 
 CLI = [sys.executable, "-m", "pybitcoind.node.cli"]
@@ -153,7 +153,7 @@ def test_parsing_of_named_arguments() -> None:
 def test_the_table_fits_our_methods() -> None:
     """Every argument that is no text is converted, and no other."""
     either = {"hash_or_height", "rollback"}
-    for name, position, argument, is_text in Registry(methods.modules()).argument_maps():
+    for name, position, argument, is_text in Registry(declared()).argument_maps():
         if name == "echojson" or argument in either or name not in PARAMS:
             continue
         converted = any(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pybitcoind.node.rpc import control
+from pybitcoind.node.rpc import control, methods
 from pybitcoind.node.rpc.amounts import Amount, Json, Real, amount_from_value, read_json, write_json
 from pybitcoind.node.rpc.arguments import (
     ARR,
@@ -22,7 +26,16 @@ from pybitcoind.node.rpc.arguments import (
 from pybitcoind.node.rpc.context import RpcContext
 from pybitcoind.node.rpc.errors import RpcError
 from pybitcoind.node.rpc.json_text import pretty
-from pybitcoind.node.rpc.registry import OPTIONAL, Arg, Registry, Result, ResultType, cli, method
+from pybitcoind.node.rpc.registry import (
+    OPTIONAL,
+    Arg,
+    Registry,
+    Result,
+    ResultType,
+    cli,
+    method,
+    methods_of,
+)
 
 R = ResultType
 CTX = RpcContext(None)  # type: ignore[arg-type]
@@ -158,7 +171,7 @@ async def test_documented_results_are_checked() -> None:
 
 
 def test_registry_lists_methods_under_their_categories() -> None:
-    registry = Registry([control])
+    registry = Registry(dict.fromkeys(methods.NODE["control"].split(), control.__name__))
     overview = registry.help()
     assert overview.startswith('== Control ==\ngetmemoryinfo ( "mode" )\ngetrpcinfo\nhelp ( "command" )\n')
     assert "setmocktime" not in overview
@@ -169,6 +182,32 @@ def test_registry_lists_methods_under_their_categories() -> None:
     with pytest.raises(RpcError, match="Method not found"):
         registry.find("nothing")
     assert ["setmocktime", 0, "timestamp", False] in registry.argument_maps()
+
+
+def test_the_list_of_methods_is_what_the_files_declare() -> None:
+    found = {}
+    for file in Path(methods.__file__).parent.glob("*.py"):
+        module = import_module(f"pybitcoind.node.rpc.{file.stem}")
+        for declared in methods_of(module):
+            assert found.setdefault(declared.name, module.__name__) == module.__name__, declared.name
+    assert methods.declared() == found
+    listed = [name for names in (methods.NODE | methods.WALLET).values() for name in names.split()]
+    assert len(listed) == len(set(listed))
+    assert set(found) - set(methods.declared(wallets=False)) == set(" ".join(methods.WALLET.values()).split())
+
+
+def test_a_file_is_imported_when_a_method_of_it_is_wanted() -> None:
+    code = """
+import sys
+from pybitcoind.node.rpc.methods import declared
+from pybitcoind.node.rpc.registry import Registry
+registry = Registry(declared())
+assert registry.find("uptime").name == "uptime" and registry.help("stop").startswith("stop")
+assert registry.help("pizza") == "help: unknown command: pizza"
+imported = {module for module in set(declared().values()) if module in sys.modules}
+assert imported == {"pybitcoind.node.rpc.control"}, imported
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 async def test_echo_gives_back_what_was_passed() -> None:

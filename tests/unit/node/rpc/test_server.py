@@ -373,7 +373,7 @@ async def test_a_call_that_outlives_the_stop_is_ended(tmp_path: Path) -> None:
         await asyncio.Event().wait()
 
     async with Server(tmp_path) as server:
-        server.node.registry.methods["forever"] = forever
+        server.node.registry.add(forever)
         call = asyncio.create_task(ask(server, {"method": "forever", "jsonrpc": "2.0", "id": 1}))
         await server.until(lambda: any(name == "forever" for name, _ in server.node.active_commands()))
         began = asyncio.get_running_loop().time()
