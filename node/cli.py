@@ -21,6 +21,7 @@ from .config import PORTS_FILE, Config, ConfigError
 from .options import Category, Option, help_message
 from .rpc.json_text import compact, pretty, read_keeping_numbers
 from .stdout import reader_gone
+from .version import version_line
 
 RPC_PORTS = {"main": 8332, "testnet4": 48332, "signet": 38332, "regtest": 18443}
 DEFAULT_TIMEOUT = 900
@@ -117,8 +118,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         return _complain(str(error))
     if not arguments or config.flag("version") or any(config.is_set(name) for name in ("h", "?", "help")):
-        from .main import version_line
-
         print(version_line("RPC client"), end="")
         if not config.flag("version"):
             print(_ABOUT + help_message(options=config.options), end="")

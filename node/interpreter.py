@@ -1,9 +1,11 @@
-"""How the interpreter is set for a node: measured with scripts/bench/load_chain.py."""
+"""How the interpreter is set for a node: measured with scripts/bench/load_chain.py and startup.py."""
 
 from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 SWITCH_INTERVAL = 0.0005
 """Seconds after which a thread that computes lets others have the interpreter's lock. The usual 5 ms make
@@ -30,3 +32,19 @@ def settle() -> None:
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, 20, 50)
     gc.enable()
+
+
+@contextmanager
+def absent(module: str) -> Iterator[None]:
+    """Whatever is imported meanwhile finds no such module, as in a Python that was built without it.
+
+    Where asyncio finds no ssl it does without; to import it is 7 ms of a start.
+    """
+    known = sys.modules.pop(module, None)
+    sys.modules[module] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[module]
+        if known is not None:
+            sys.modules[module] = known

@@ -12,8 +12,8 @@ import resource
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
+from os import statvfs
 from pathlib import Path
-from shutil import disk_usage
 from sqlite3 import Connection as Connection
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -350,7 +350,8 @@ class FileStorage:
 
     def free_space(self, folder: str) -> int:
         path = self.root / folder
-        return disk_usage(path if path.is_dir() else self.root).free
+        room = statvfs(path if path.is_dir() else self.root)
+        return room.f_bavail * room.f_frsize
 
 
 class MemoryStorage:

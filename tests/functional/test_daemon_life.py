@@ -12,7 +12,7 @@ import pytest
 from node_process import Daemon, RpcFailure, command, environment, run_to_end, running
 
 from pybitcoind.chain.params import regtest
-from pybitcoind.node.main import run
+from pybitcoind.node.daemon import run
 
 
 def test_start_files_and_stop(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ EDGES = {
     "node/cli.py",
     "node/explorer/site.py",  # listens
     "node/log.py",
-    "node/main.py",
+    "node/daemon.py",
     "node/ports.py",
     "node/progress.py",  # draws on a terminal
     "node/rpc/addresses.py",  # inet_aton, which opens none
