@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from .rpc.server import RpcServer
     from .socks5 import Proxies
     from .spv_client import SpvClient
+    from .wallet_side import WalletSide
 
 T = TypeVar("T")
 
@@ -110,7 +111,7 @@ class Node:
         """Where the keys of new wallets come from; None: the operating system."""
         self.mempool: Mempool | None = None
         self.peers: PeerManager | None = None
-        self.wallets: WalletManager | None = None
+        self.wallet_side: WalletSide | None = None
         self.spv: SpvClient | None = None
         self.indexes: dict[str, Index[Any]] = {}
         self.rpc: RpcServer | None = None
@@ -151,6 +152,11 @@ class Node:
         )
 
     # For RPC
+
+    @property
+    def wallets(self) -> WalletManager | None:
+        """None with -disablewallet, and outside of the role's life."""
+        return None if self.wallet_side is None else self.wallet_side.manager
 
     @property
     def log_path(self) -> str:

@@ -5,16 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from pybitcoind.chain.consensus.limits import MAX_FUTURE_BLOCK_TIME
 from pybitcoind.chain.events import EventBus
-from pybitcoind.chain.indexes.base import Index
-from pybitcoind.chain.indexes.block_filters import BlockFilterIndex
-from pybitcoind.chain.indexes.coin_stats import CoinStatsIndex
-from pybitcoind.chain.indexes.scripts import ScriptIndex
-from pybitcoind.chain.indexes.spenders import SpenderIndex
-from pybitcoind.chain.indexes.transactions import TxIndex
 from pybitcoind.chain.manager import MIN_DISK_SPACE, ChainManager, ChainOptions
 from pybitcoind.chain.mempool import persistence
 from pybitcoind.chain.mempool.acceptance import Acceptance
@@ -29,12 +24,23 @@ from .config import ConfigError, RebuildNeeded
 from .notify import Notifications
 from .peer_side import PeerSide
 from .policy_options import policy_settings
-from .wallet_chain import FullNodeChain
 from .wallet_side import WalletSide
 
 if TYPE_CHECKING:
+    from pybitcoind.chain.indexes.base import Index
+    from pybitcoind.chain.indexes.block_filters import BlockFilterIndex
+    from pybitcoind.wallet.chain_client import ChainClient
+
     from .app import Node
 
+_INDEXES = {
+    "txindex": ("transactions", "TxIndex"),
+    "coinstatsindex": ("coin_stats", "CoinStatsIndex"),
+    "txospenderindex": ("spenders", "SpenderIndex"),
+    "scriptindex": ("scripts", "ScriptIndex"),
+    "blockfilterindex": ("block_filters", "BlockFilterIndex"),
+}
+"""Option to module and class: only those that are wanted are imported."""
 MIN_DB_CACHE_MIB = 4
 CONNECT_STORED = 20.0
 """Seconds that the start waits with -reindex-chainstate for the blocks that are stored to be connected."""
@@ -54,7 +60,7 @@ class FullNode:
         self._subscribers: list[asyncio.Task[None]] = []
         self._filter_index: BlockFilterIndex | None = None
         self._peer_side = PeerSide(node)
-        self._wallet_side = WalletSide(node)
+        self._wallet_side = node.wallet_side = WalletSide(node)
         self._mempool_file = node.net_dir / "mempool.dat"
         self._keep_mempool = node.config.flag("persistmempool", True)
 
@@ -90,7 +96,7 @@ class FullNode:
         for name, handler in Notifications(node).handlers():
             subscription = node.events.subscribe(name, handler)
             self._subscribers.append(node.spawn(name, subscription.run()))
-        await self._wallet_side.open(FullNodeChain(node))
+        await self._wallet_side.open(self._wallet_client)
         self._owner = node.spawn("owner", node.chain.run_owner())
         await self._verify()
         await self._peer_side.open(self._filter_index)
@@ -117,18 +123,19 @@ class FullNode:
 
     def _wanted_indexes(self) -> Iterator[tuple[str, Index[Any]]]:
         node = self.node
-        parts = (node.chain, node.events, node.ports, node.params)
-        if node.config.flag("txindex"):
-            yield TxIndex.NAME, TxIndex(*parts)
-        if node.config.flag("coinstatsindex"):
-            yield CoinStatsIndex.NAME, CoinStatsIndex(*parts)
-        if node.config.flag("txospenderindex"):
-            yield SpenderIndex.NAME, SpenderIndex(*parts)
-        if node.config.flag("scriptindex"):
-            yield ScriptIndex.NAME, ScriptIndex(*parts)
-        if filter_index_wanted(node.config):
-            self._filter_index = BlockFilterIndex(*parts)
-            yield BlockFilterIndex.NAME, self._filter_index
+        for option, (module, name) in _INDEXES.items():
+            is_filters = option == "blockfilterindex"
+            if filter_index_wanted(node.config) if is_filters else node.config.flag(option):
+                made = getattr(import_module(f"pybitcoind.chain.indexes.{module}"), name)
+                index = made(node.chain, node.events, node.ports, node.params)
+                if is_filters:
+                    self._filter_index = index
+                yield index.NAME, index
+
+    def _wallet_client(self) -> ChainClient:
+        from .wallet_chain import FullNodeChain
+
+        return FullNodeChain(self.node)
 
     async def _verify(self) -> None:
         """Looks through the last blocks (-checkblocks, -checklevel)."""

@@ -34,7 +34,7 @@ class SpvNode:
         self._follower: asyncio.Task[None] | None = None
         self._subscribers: list[asyncio.Task[None]] = []
         self._peer_side = PeerSide(node)
-        self._wallet_side = WalletSide(node)
+        self._wallet_side = node.wallet_side = WalletSide(node)
 
     async def open(self, resources: AsyncExitStack) -> None:
         node, config = self.node, self.node.config
@@ -56,11 +56,9 @@ class SpvNode:
         for name, handler in [("spv", self._chain.on_chain_event), *Notifications(node).handlers()]:
             subscription = self._headers.subscribe(name, handler)
             self._subscribers.append(node.spawn(name, subscription.run()))
-        node.spv = SpvClient(self._chain)
-        await self._wallet_side.open(node.spv)
-        if node.wallets is not None:
-            wallets = node.wallets.wallets
-            self._chain.wallets = lambda: list(wallets.values())
+        client = node.spv = SpvClient(self._chain)
+        self._chain.wallets = lambda: self._wallet_side.loaded
+        await self._wallet_side.open(lambda: client)
 
     async def start(self) -> None:
         node = self.node

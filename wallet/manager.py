@@ -1,7 +1,8 @@
 """The wallets of a node: created, loaded, unloaded, and all kept in step with the chain.
 
-The node makes one `WalletManager`, awaits `open`, calls `run`, later `stop`, and awaits `close` once the task
-that `run` gave has ended, which it does when the event bus is finished.
+The node makes one `WalletManager`, awaits `open` if wallets are to be loaded at once, calls `run`, later
+`stop`, and awaits `close` once the task that `run` gave has ended, which it does when the event bus is
+finished.
 """
 
 from __future__ import annotations
@@ -73,17 +74,22 @@ class WalletManager:
                 warnings.append(message)
                 continue
             await self._load(name)
-        self._subscription = self.client.events.subscribe("wallet", self._handle)
+        self._subscribe()
         return warnings
+
+    def _subscribe(self) -> Subscription:
+        if self._subscription is None:
+            self._subscription = self.client.events.subscribe("wallet", self._handle)
+        return self._subscription
 
     def run(self, spawn: Spawn) -> asyncio.Task[None]:
         """Starts following the chain; the wallets catch up in the background. The task that follows it."""
-        assert self._subscription is not None, "open comes first"
+        subscription = self._subscribe()
         self._spawn = spawn
         self._tasks[""] = spawn("wallet resend", self._resend())
         for name, follower in self.followers.items():
             self._start_catching_up(name, follower)
-        return spawn("wallet", self._subscription.run())
+        return spawn("wallet", subscription.run())
 
     def _start_catching_up(self, name: str, follower: Follower) -> asyncio.Task[None]:
         assert self._spawn is not None

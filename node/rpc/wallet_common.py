@@ -45,9 +45,10 @@ WARNINGS = Result(R.ARR, "warnings", "Warning messages, if any.", (Result(R.STR)
 
 def manager(ctx: RpcContext) -> WalletManager:
     """RpcError where the node has no wallets (-disablewallet)."""
-    if ctx.node.wallets is None:
+    wallets = ctx.node.wallets
+    if wallets is None:
         raise RpcError(RpcCode.METHOD_NOT_FOUND, "Method not found")
-    return ctx.node.wallets
+    return wallets
 
 
 async def wallet_of(ctx: RpcContext, *, wait: bool = True) -> Wallet:

@@ -277,7 +277,8 @@ class HostedEngine:
         return b"" if pool is None or not len(pool) else persistence.pack(pool)
 
     def _loaded_wallets(self) -> tuple[str, ...]:
-        return () if self.node.wallets is None else tuple(self.node.wallets.wallets)
+        side = self.node.wallet_side
+        return () if side is None else tuple(wallet.name for wallet in side.loaded)
 
     async def _take_in(self, mempool: bytes) -> None:
         from pybitcoind.chain.mempool import persistence
