@@ -48,6 +48,8 @@ class HeaderTip:
 
 @dataclass(frozen=True, slots=True)
 class BlockConnected:
+    """The block became the tip of its chain; undo: the coins that it spent."""
+
     block: Block
     undo: BlockUndo
     node: HeaderNode
@@ -56,6 +58,8 @@ class BlockConnected:
 
 @dataclass(frozen=True, slots=True)
 class BlockDisconnected:
+    """The block, the tip until then, was taken off again; undo: the coins that came back."""
+
     block: Block
     undo: BlockUndo
     node: HeaderNode
@@ -108,6 +112,8 @@ class TxAdded:
 
 @dataclass(frozen=True, slots=True)
 class TxRemoved:
+    """It left the mempool. sequence: as of TxAdded."""
+
     tx: Transaction
     reason: RemovalReason
     sequence: int

@@ -197,6 +197,8 @@ def show_nothing(what: str, share: float | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
+    """All that a node is handed."""
+
     clock: Clock
     random: Random
     network: Network

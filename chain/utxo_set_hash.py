@@ -10,14 +10,16 @@ import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from .muhash import MuHash3072
 from .ports import Workers
 from .primitives.serialize import compact_size
 from .primitives.transaction import Coin
 from .storage.coin_store import CoinRow, CoinStore
 from .storage.records import unpack_coin
+
+if TYPE_CHECKING:
+    from .muhash import MuHash3072
 
 BOGO_OVERHEAD = 32 + 4 + 4 + 8 + 2
 """Bytes that bogosize counts for a coin besides its script."""
@@ -69,7 +71,7 @@ class UtxoSetHasher:
 
     def __init__(self, hash_type: UtxoHashType) -> None:
         self._sha256 = hashlib.sha256() if hash_type is UtxoHashType.HASH_SERIALIZED_3 else None
-        self._muhash = MuHash3072() if hash_type is UtxoHashType.MUHASH else None
+        self._muhash = _empty_muhash() if hash_type is UtxoHashType.MUHASH else None
         self.transactions = self.txouts = self.bogosize = self.total_amount = 0
         self._last_txid = b""
 
@@ -94,6 +96,12 @@ class UtxoSetHasher:
         if self._sha256 is not None:
             return hashlib.sha256(self._sha256.digest()).digest()
         return None if self._muhash is None else self._muhash.finalize()
+
+
+def _empty_muhash() -> MuHash3072:
+    from .muhash import MuHash3072  # brings a library for its one cipher, which most nodes never need
+
+    return MuHash3072()
 
 
 class CoinPages(Protocol):

@@ -85,6 +85,8 @@ Action = AskHeaders | AskFilter | FetchBlock | Drop | Rewound | Undecided
 
 @dataclass(slots=True)
 class _Asked:
+    """A request under way: heights from start on, up to the block stop; asked `since`, and `again` then."""
+
     start: int
     stop: HeaderNode
     since: float
@@ -93,6 +95,8 @@ class _Asked:
 
 @dataclass(slots=True)
 class _Peer:
+    """How far one peer's chain of filter headers is known, and agrees."""
+
     agreed: int | None = None
     """Height up to which its chain is the trunk's (disputed blocks apart); None: not found out yet."""
     header: bytes = ZERO_HASH

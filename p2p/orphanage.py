@@ -25,6 +25,8 @@ def _latency(tx: Transaction) -> int:
 
 @dataclass(slots=True)
 class _Orphan:
+    """A transaction whose parents are missing; announcers: the peers that have it, in order."""
+
     tx: Transaction
     announcers: dict[int, None] = field(default_factory=dict)
     reconsider_by: int | None = None

@@ -31,6 +31,8 @@ RETRY_ADDRESS_AFTER = 600
 
 @dataclass(slots=True)
 class _Target:
+    """A peer by name that is to be connected to; next_try, retry, since: seconds, monotonic."""
+
     name: str
     listed: bool
     """By addnode (it can be removed), not by -connect."""

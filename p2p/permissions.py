@@ -66,6 +66,8 @@ def parse_permissions(text: str, *, directions: bool = True) -> tuple[Permission
 
 @dataclass(frozen=True, slots=True)
 class WhitelistEntry:
+    """What peers of a subnet may do, whichever side the connection comes from."""
+
     subnet: Subnet
     permissions: Permission
     inbound: bool

@@ -38,6 +38,8 @@ class Pool(Protocol):
 
 @dataclass(slots=True)
 class TxPeer:
+    """A peer as one to ask for transactions."""
+
     preferred: bool
     """Outbound, or noban."""
     relay_permission: bool

@@ -41,6 +41,8 @@ class _State(Enum):
 
 @dataclass(slots=True, eq=False)
 class _Announcement:
+    """A transaction that a peer says it has."""
+
     peer: int
     gtxid: GenTxid
     preferred: bool

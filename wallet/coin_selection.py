@@ -81,6 +81,8 @@ class SelectionCosts:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
+    """Coins chosen by an algorithm; waste and change in satoshis."""
+
     coins: list[SpendableCoin]
     algorithm: str
     waste: int

@@ -26,7 +26,7 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True)
 class InMempool:
-    pass
+    """Unconfirmed, and in the mempool."""
 
 
 @dataclass(frozen=True, slots=True)
