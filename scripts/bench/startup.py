@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How soon an empty regtest node answers RPC, counted from the start of its process, and its memory then.
+"""How soon an empty regtest node answers RPC, counted from the start of its process, and what that took.
 
 Usage: scripts/bench/startup.py [RUNS]
 """
@@ -21,12 +21,22 @@ def memory(pid: int) -> dict[str, float]:
     return {line.split(":")[0]: int(line.split()[1]) * 1024 / 1e6 for line in lines}
 
 
+def processor_time(pid: int) -> float:
+    """Seconds that its threads have computed."""
+    return (
+        sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+    )
+
+
 def main(runs: int) -> None:
-    seconds, resident, proportional, stops = [], [], [], []
+    if sys.dont_write_bytecode:
+        sys.exit("without PYTHONDONTWRITEBYTECODE: every start would compile everything anew")
+    seconds, computed, resident, proportional, stops = [], [], [], [], []
     for _ in range(runs + 1):
         with tempfile.TemporaryDirectory() as folder, Daemon(Path(folder)) as daemon:
             daemon.wait_ready()
             seconds.append(time.monotonic() - daemon.started_at)
+            computed.append(processor_time(daemon.process.pid))
             used = memory(daemon.process.pid)
             resident.append(used["Rss"])
             proportional.append(used["Pss"])
@@ -36,12 +46,13 @@ def main(runs: int) -> None:
             stops.append(taken)
     figures = Figures()
     # The first start is left out: it reads files from the disk and may compile them.
-    figures.at_most("empty node: start to answer", seconds[1:], 0.5, "s")
-    figures.at_most("empty node: memory (RSS)", resident[1:], 90, "MB")
+    figures.at_most("empty node: start to answer", seconds[1:], 0.35, "s")
+    figures.tell("empty node: processor time until then", computed[1:], "s")
+    figures.at_most("empty node: memory (RSS)", resident[1:], 60, "MB")
     figures.tell("empty node: memory (PSS)", proportional[1:], "MB")
     figures.tell("empty node: stop", stops[1:], "s")
     figures.exit()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 9)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
