@@ -281,7 +281,7 @@ class Transaction:
         """The serialization without witness."""
         if self._strip is None:
             return self.raw
-        return self.raw[:4] + self.raw[6 : self._strip] + self.raw[-4:]
+        return b"".join((self.raw[:4], self.raw[6 : self._strip], self.raw[-4:]))
 
     @property
     def txid(self) -> bytes:

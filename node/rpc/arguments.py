@@ -5,7 +5,6 @@ A method whose own order of checks matters declares STR, HEX_TEXT or ANY and cal
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -61,24 +60,32 @@ def parse_hash(value: Json, name: str) -> bytes:
     text = parse_str(value)
     if (length := len(text.encode())) != 64:
         raise invalid_parameter(f"{name} must be of length 64 (not {length}, for '{text}')")
-    if not is_hex(text):
+    data = from_hex(text)
+    if data is None:
         raise invalid_parameter(f"{name} must be hexadecimal string (not '{text}')")
-    return bytes.fromhex(text)[::-1]
+    return data[::-1]
 
 
-_HEX = re.compile("[0-9a-fA-F]+")
+def from_hex(text: str) -> bytes | None:
+    """The bytes of hex digits, an even and positive number of them; None if text is anything else."""
+    try:
+        data = bytes.fromhex(text)  # which would allow blanks
+    except ValueError:
+        return None
+    return data if data and len(text) == 2 * len(data) else None
 
 
 def is_hex(text: str) -> bool:
-    """Hex digits only, an even and positive number of them (bytes.fromhex would allow blanks)."""
-    return len(text) % 2 == 0 and _HEX.fullmatch(text) is not None
+    """As `from_hex` takes it."""
+    return from_hex(text) is not None
 
 
 def parse_hex(value: Json, name: str) -> bytes:
     text = value if isinstance(value, str) else ""
-    if not is_hex(text):
+    data = from_hex(text)
+    if data is None:
         raise invalid_parameter(f"{name} must be hexadecimal string (not '{text}')")
-    return bytes.fromhex(text)
+    return data
 
 
 def parse_verbosity(value: Json, default: int, allow_bool: bool = True) -> int:

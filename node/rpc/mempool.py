@@ -27,7 +27,7 @@ from .arguments import (
     OBJ_NAMED_PARAMS,
     check_object,
     expect_type,
-    is_hex,
+    from_hex,
     parse_bool,
     parse_hash,
     parse_int,
@@ -548,15 +548,19 @@ def decode_tx(text: str, witness: bool | None = None) -> Transaction | None:
 
     Some bytes can be read both ways: what has scripts that make sense wins, then what has a witness.
     """
-    if not is_hex(text):
+    raw = from_hex(text)
+    if raw is None:
         return None
-    readings = []
+    first = None
     for allow_witness in (True, False) if witness is None else (witness,):
         try:
-            readings.append(Transaction.decode(bytes.fromhex(text), allow_witness=allow_witness))
+            tx = Transaction.decode(raw, allow_witness=allow_witness)
         except DecodeError:
             continue
-    return next(filter(_makes_sense, readings), readings[0] if readings else None)
+        if _makes_sense(tx):
+            return tx
+        first = first or tx
+    return first
 
 
 def _makes_sense(tx: Transaction) -> bool:

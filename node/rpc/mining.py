@@ -15,7 +15,7 @@ from pybitcoind.chain.primitives.serialize import DecodeError, read_compact_size
 from pybitcoind.chain.primitives.transaction import Transaction
 
 from .amounts import Amount, Json, Real
-from .arguments import HASH, HEX_TEXT, INT, NUM, REAL, STR, is_hex
+from .arguments import HASH, HEX_TEXT, INT, NUM, REAL, STR, from_hex
 from .context import RpcContext
 from .errors import RpcCode, RpcError, invalid_parameter
 from .registry import OPTIONAL, Arg, Result, ResultType, cli, curl, method
@@ -26,9 +26,9 @@ R = ResultType
 
 def decode_block(text: str) -> Block | None:
     """A block from hex, None if it is none; bytes behind it are ignored, as in Core."""
-    if not is_hex(text):
+    raw = from_hex(text)
+    if raw is None:
         return None
-    raw = bytes.fromhex(text)
     try:
         header = BlockHeader.decode(raw[:HEADER_SIZE])
         count, pos = read_compact_size(raw, HEADER_SIZE)
@@ -317,7 +317,7 @@ async def submitblock(ctx: RpcContext, hexdata: str, dummy: str | None) -> Json:
     examples=cli("submitheader", '"aabbcc"') + curl("submitheader", '"aabbcc"'),
 )
 async def submitheader(ctx: RpcContext, hexdata: str) -> Json:
-    raw = bytes.fromhex(hexdata) if is_hex(hexdata) else b""
+    raw = from_hex(hexdata) or b""
     if len(raw) < HEADER_SIZE:
         raise RpcError(RpcCode.DESERIALIZATION_ERROR, "Block header decode failed")
     header = BlockHeader.decode(raw[:HEADER_SIZE])
