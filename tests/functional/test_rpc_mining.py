@@ -126,6 +126,7 @@ def test_priorities(node: Daemon) -> None:
 
 
 def test_mining_info(node: Daemon) -> None:
+    template(node)
     info = node.call("getmininginfo")
     assert (info["chain"], info["blocks"]) == ("regtest", node.call("getblockcount"))
     assert info["next"]["height"] == info["blocks"] + 1
