@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pybitcoind.chain.ports import Endpoint, Listener, Network, OnConnect, Ports, Stream
@@ -29,6 +30,7 @@ from .rpc import DirectTransport, Rpc
 
 if TYPE_CHECKING:
     from pybitcoind.chain.events import Event
+    from pybitcoind.chain.mempool.pool import Mempool
 
     from .clocks import NetworkClock
 
@@ -121,6 +123,8 @@ class HostedEngine:
     """Runs one node in this process. over_tcp: its peers are reached over TCP on the loopback."""
 
     kind = "memory"
+    _left_mempool: Callable[[], bytes]
+    """Gives what a node that does not run had in its mempool."""
 
     def __init__(self, world: World, spec: Spec, stored: Stored, *, over_tcp: bool = False) -> None:
         self.world, self.spec, self.over_tcp = world, spec, over_tcp
@@ -172,8 +176,8 @@ class HostedEngine:
             node.peers.on_change = self.world.news.tell
             if node.peers.endpoints:
                 self.endpoint = node.peers.endpoints[0]
-        if self._mempool:
-            await self._take_in(self._mempool)
+        if mempool := self._left_mempool():
+            await self._take_in(mempool)
 
     def _make_node(self) -> Node:
         config = self._config()
@@ -240,7 +244,7 @@ class HostedEngine:
             return
         node, task = self._node, self._task
         if self.running:
-            self._mempool, self._wallets = self._packed_mempool(), self._loaded_wallets()
+            self._left_mempool, self._wallets = partial(_packed, node.mempool), self._loaded_wallets()
             node.request_stop()
         code = await task
         self._node = self._task = None
@@ -253,7 +257,7 @@ class HostedEngine:
         if self._node is None or self._task is None:
             return
         node, task = self._node, self._task
-        self._mempool, self._wallets = b"", self._loaded_wallets()
+        self._left_mempool, self._wallets = bytes, self._loaded_wallets()
         if node.rpc is not None:
             await node.rpc.stop(0)
         task.cancel()
@@ -270,12 +274,6 @@ class HostedEngine:
 
     # What it has
 
-    def _packed_mempool(self) -> bytes:
-        from pybitcoind.chain.mempool import persistence
-
-        pool = self.node.mempool
-        return b"" if pool is None or not len(pool) else persistence.pack(pool)
-
     def _loaded_wallets(self) -> tuple[str, ...]:
         side = self.node.wallet_side
         return () if side is None else tuple(wallet.name for wallet in side.loaded)
@@ -291,16 +289,16 @@ class HostedEngine:
     def load(self, stored: Stored) -> None:
         """Puts what is stored in the place of all that there is; the node does not run."""
         self.storage = MemoryStorage(stored.databases)
-        self._mempool, self._wallets = stored.mempool, stored.wallets
+        self._left_mempool, self._wallets = lambda: stored.mempool, stored.wallets
 
     async def store(self) -> Stored:
         """What it would find at a next start, taken while it runs."""
         if self._node is None:
-            return Stored(self.storage.images(), self._mempool, self._wallets)
+            return Stored(self.storage.images(), self._left_mempool(), self._wallets)
         for events in dict.fromkeys((self._node.chain.events, self._node.events)):
             await events.drained()
         await self._node.chain.flush()
-        return Stored(self.storage.images(), self._packed_mempool(), self._loaded_wallets())
+        return Stored(self.storage.images(), _packed(self.node.mempool), self._loaded_wallets())
 
     # Ways in
 
@@ -318,6 +316,12 @@ class HostedEngine:
 
     def log_lines(self) -> list[str]:
         return list(self.log.lines)
+
+
+def _packed(pool: Mempool | None) -> bytes:
+    from pybitcoind.chain.mempool import persistence
+
+    return b"" if pool is None or not len(pool) else persistence.pack(pool)
 
 
 class _Direct:
