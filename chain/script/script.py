@@ -262,15 +262,17 @@ def is_unspendable(script: bytes) -> bool:
 # --- counting ---------------------------------------------------------------------------------------
 
 
-_SIGOPS = bytes((OP_CHECKSIG, OP_CHECKSIGVERIFY, OP_CHECKMULTISIG, OP_CHECKMULTISIGVERIFY))
-
-
 def count_sigops(script: bytes, accurate: bool) -> int:
     """Signature operations in script, up to a push cut short.
 
     accurate: CHECKMULTISIG counts the number of keys pushed right before it by OP_1 to OP_16; otherwise 20.
     """
-    if len(script.translate(None, _SIGOPS)) == len(script):
+    if not (
+        OP_CHECKSIG in script
+        or OP_CHECKSIGVERIFY in script
+        or OP_CHECKMULTISIG in script
+        or OP_CHECKMULTISIGVERIFY in script
+    ):
         return 0
     count, pos, size, last = 0, 0, len(script), OP_INVALIDOPCODE
     while pos < size:
