@@ -19,7 +19,7 @@ from pybitcoind.node.localnet.network import LocalNetwork
 from pybitcoind.node.localnet.orders import Orders
 from pybitcoind.node.localnet.shape import from_counts
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 FIRST_PAINT = 300
 """Milliseconds."""
 PAGES = (
@@ -68,7 +68,17 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    chromium = find_chromium()
+    if chromium is None:
+        pytest.skip("no Chromium here; CHROMIUM names one")
+    with Browser.start(chromium, tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def world(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """browser: where there is none, no node need be started."""
     folder = tmp_path_factory.mktemp("node")
     with running(folder, "-web=0", "-txindex", "-fallbackfee=0.0001") as node:
         node.call("createwallet", "w")
@@ -78,15 +88,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         txid = node.call("sendtoaddress", node.call("getnewaddress"), 1)
         node.call("syncwithvalidationinterfacequeue")
         yield World(node, f"http://127.0.0.1:{node.ports['web']}", txid)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    chromium = find_chromium()
-    if chromium is None:
-        pytest.skip("no Chromium here; CHROMIUM names one")
-    with Browser.start(chromium, tmp_path_factory.mktemp("profile")) as browser:
-        yield browser
 
 
 def test_every_page_paints_soon_and_without_complaint(world: World, browser: Browser) -> None:
