@@ -469,7 +469,10 @@ def split_host_port(text: str, default_port: int, option: str) -> tuple[str, int
 
 def _listening_socket(host: str, port: int) -> socket.socket:
     family, kind, _, _, address = socket.getaddrinfo(
-        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICHOST
+        host.encode(errors="surrogateescape") or None,
+        port,
+        type=socket.SOCK_STREAM,
+        flags=socket.AI_PASSIVE | socket.AI_NUMERICHOST,
     )[0]
     sock = socket.socket(family, kind)
     try:
