@@ -13,8 +13,9 @@ from .consensus.pow import block_work
 from .header_tree import HeaderNode, HeaderStatus, HeaderTree
 from .params import ChainParams
 from .primitives.block import Block, BlockHeader
-from .storage.block_store import BlockStore, HeaderRow, Position
+from .storage.block_store import BlockStore, FilesMissing, HeaderRow, Position, file_name
 from .storage.database import StorageError
+from .storage.header_rows import StoredHeaders
 from .storage.records import BlockUndo
 
 RECENT_BYTES = 24 << 20
@@ -48,6 +49,7 @@ class BlockIndex:
     async def load(self, *, bodies: bool = True) -> None:
         """Takes the headers from the store, or begins with the genesis block. bodies: that one's is kept."""
         stored = await self.blocks.load_tree()
+        self._check_files(stored)
         tree = self.tree = HeaderTree(stored.trunk)
         self.candidates = Candidates(tree)
         for row in stored.beside:
@@ -69,6 +71,18 @@ class BlockIndex:
             if bodies:
                 self.add_block(self.params.genesis, genesis)
         self.recalculate_best_header()
+
+    def _check_files(self, stored: StoredHeaders) -> None:
+        """FilesMissing if a body is in a block file that is not there."""
+        trunk, beside = stored.trunk, [row for row in stored.beside if row.position is not None]
+        files = [*trunk.files(), *(row.position.file for row in beside if row.position is not None)]
+        missing = {file for file in set(files) if file >= 0 and not self.blocks.has_file(file)}
+        if not missing:
+            return
+        statuses = [*trunk.statuses(), *(row.status for row in beside)]
+        lost = {file for file, status in set(zip(files, statuses, strict=True)) if status & _HAVE_DATA}
+        if names := ", ".join(file_name(file) for file in sorted(lost & missing)):
+            raise FilesMissing(f"{names}: missing.", "Restart with -reindex.")
 
     async def write(self) -> None:
         """Commits all that was added before: bodies and undo data, then header rows."""

@@ -16,6 +16,7 @@ from .chainstate import Chainstate
 from .header_tree import HeaderNode
 from .primitives.transaction import Coin, OutPoint
 from .snapshot import SnapshotMetadata, SnapshotWriter
+from .storage.block_store import BlockUnreadable
 from .storage.bulk import STEP, put_rows
 from .storage.coin_store import PAGE, CoinRow, CoinStore, CoinView
 from .storage.database import Connection, MemoryStorage
@@ -182,8 +183,12 @@ async def _roll_back(chain: ChainManager, coins: _ChangedView, tip: HeaderNode, 
     told, node = 0, tip
     while node is not target:
         assert node.prev is not None, "target is on the chain"
-        block = await chain.read_block(node)
-        step = await state.prepare_disconnect(block, node, await chain.read_undo(node))
+        try:
+            block, undo = await chain.read_block(node), await chain.read_undo(node)
+        except (BlockUnreadable, LookupError) as error:
+            log.error(f"{error}")
+            raise LookupError(f"Failed to read block at height {node.height}") from None
+        step = await state.prepare_disconnect(block, node, undo)
         state.apply(step)
         node = node.prev
         share = (tip.height - node.height) * 100 // (tip.height - target.height)

@@ -95,7 +95,11 @@ async def _verify(
             if level >= 1:
                 await ports.workers.run(check_block, block, index.params)
             if level >= 2 and node.have_undo:
-                undo = await index.read_undo(node)
+                try:
+                    undo = await index.read_undo(node)
+                except StorageError as error:
+                    log.error(f"Verification error: found bad undo data {where} ({error})")
+                    return VerifyResult.CORRUPTED
                 if level >= 3:
                     step = await overlay.prepare_disconnect(block, node, undo)
                     if not step.clean:
@@ -128,6 +132,12 @@ async def _verify(
             except BlockInvalid as error:
                 log.error(
                     f"Verification error: found unconnectable block at {node.height}, "
+                    f"hash={node.hash[::-1].hex()} ({error})"
+                )
+                return VerifyResult.CORRUPTED
+            except (StorageError, LookupError) as error:
+                log.error(
+                    f"Verification error: ReadBlock failed at {node.height}, "
                     f"hash={node.hash[::-1].hex()} ({error})"
                 )
                 return VerifyResult.CORRUPTED

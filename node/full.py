@@ -16,7 +16,7 @@ from pybitcoind.chain.mempool.acceptance import Acceptance
 from pybitcoind.chain.mempool.pool import Mempool
 from pybitcoind.chain.owner import OwnerStopped
 from pybitcoind.chain.script.secp import keep_keys
-from pybitcoind.chain.storage.block_store import FAST_PRUNE_FILE_BYTES
+from pybitcoind.chain.storage.block_store import FAST_PRUNE_FILE_BYTES, FilesMissing
 from pybitcoind.chain.verify_chain import VerifyResult
 
 from .checks import filter_index_wanted
@@ -69,7 +69,12 @@ class FullNode:
         keep_keys(config.flag("fastscripts", True))
         node.status("Loading block index…")
         node.events = EventBus()
-        node.chain = await ChainManager.open(node.ports, node.params, self._chain_options(), node.events)
+        node.debug_log.info("Checking all blk files are present...")
+        try:
+            node.chain = await ChainManager.open(node.ports, node.params, self._chain_options(), node.events)
+        except FilesMissing as error:
+            node.debug_log.error(error.what)
+            raise RebuildNeeded("Error loading block database") from None
         node.chain.activation.on_stop_height = node.request_stop
         if node.chain.have_pruned and not node.chain.pruning:
             raise RebuildNeeded(

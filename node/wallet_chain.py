@@ -12,6 +12,7 @@ from pybitcoind.chain.indexes.block_filters import BlockFilterIndex
 from pybitcoind.chain.owner import OwnerStopped
 from pybitcoind.chain.primitives.block import Block
 from pybitcoind.chain.primitives.transaction import Transaction
+from pybitcoind.chain.storage.block_store import BlockUnreadable
 from pybitcoind.wallet.chain_client import (
     BlockRef,
     BlocksMissing,
@@ -139,6 +140,9 @@ class FullNodeChain:
     async def _read(self, node: HeaderNode) -> Block:
         try:
             return await self._node.chain.read_block(node)
+        except BlockUnreadable as error:
+            self._node.ports.log.error(f"{error}")
+            raise BlocksMissing(_DAMAGED) from None
         except LookupError:
             raise BlocksMissing(self._why_missing(node)) from None
 

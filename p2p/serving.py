@@ -12,6 +12,7 @@ from pybitcoind.chain.consensus.pow import proof_equivalent_time
 from pybitcoind.chain.header_tree import HeaderNode
 from pybitcoind.chain.primitives.block import Block
 from pybitcoind.chain.primitives.hashes import hash_hex
+from pybitcoind.chain.storage.block_store import BlockUnreadable
 
 from .block_download import NODE_NETWORK_LIMITED_MIN_BLOCKS
 from .bloom import filtered
@@ -222,11 +223,19 @@ class Serving:
                     raw = await self.context.chain.read_block_bytes(node)
                 else:
                     raw = (await self.context.chain.read_block(node)).stripped
-            except LookupError:
-                peer.disconnect("Block was pruned before it could be read")
+            except (LookupError, BlockUnreadable) as error:
+                self._cannot_serve(peer, error)
                 return
         if not peer.disconnecting:
             peer.connection.send_payload("block", raw)
+
+    def _cannot_serve(self, peer: Peer, error: LookupError | BlockUnreadable) -> None:
+        if isinstance(error, BlockUnreadable):
+            self.context.log.error(f"{error}")
+            self.context.log.error(f"Cannot load block from disk, disconnecting {peer.log_name}")
+            peer.close()
+        else:
+            peer.disconnect("Block was pruned before it could be read")
 
     async def _send_filtered_block(self, peer: Peer, node: HeaderNode) -> None:
         """To a peer with a bloom filter: a merkleblock, then the transactions in it, without witnesses."""
@@ -234,8 +243,8 @@ class Serving:
             return
         try:
             block = await self.context.chain.read_block(node)
-        except LookupError:
-            peer.disconnect("Block was pruned before it could be read")
+        except (LookupError, BlockUnreadable) as error:
+            self._cannot_serve(peer, error)
             return
         tree, matched = filtered(block, peer.transactions.bloom)
         peer.send(MerkleBlockMessage(block.header, tree))

@@ -13,14 +13,23 @@ from collections.abc import AsyncIterator, Container, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ..params import ChainParams
 from ..ports import Storage
 from ..primitives.hashes import sha256d
 from .bulk import put_rows
 from .coin_store import network_name
-from .database import SUFFIX, Connection, Damaged, Database, StorageError, repair_advice, uninterrupted
+from .database import (
+    SUFFIX,
+    Connection,
+    Damaged,
+    Database,
+    Query,
+    StorageError,
+    repair_advice,
+    uninterrupted,
+)
 from .header_rows import (
     INDEX_SCHEMA,
     HeaderRow,
@@ -33,6 +42,8 @@ from .header_rows import (
 )
 from .migrations import Schema, get_meta, open_database, put_meta
 from .records import BlockUndo, RecordError
+
+T = TypeVar("T")
 
 FOLDER = "blocks"
 INDEX = f"{FOLDER}/index{SUFFIX}"
@@ -56,6 +67,17 @@ _FILE_SCHEMA = Schema(
         "CREATE TABLE undo (id INTEGER PRIMARY KEY, record BLOB NOT NULL)",
     ],
 )
+
+
+class BlockUnreadable(StorageError):
+    """A body or undo data that is said to be stored cannot be read: its file is missing or damaged.
+
+    Who only wants to show the block says so and goes on; who needs it for the chain stops the node.
+    """
+
+
+class FilesMissing(StorageError):
+    """Block files that header rows name are not there at the start."""
 
 
 @dataclass(slots=True)
@@ -116,6 +138,8 @@ class BlockStore:
         self._syncing = asyncio.Lock()
         self.files: dict[int, FileInfo] = {}
         """By file number; pruned files are not among them."""
+        self._on_disk: set[int] = set()
+        """Those of them that were written; others begin with the next sync."""
         self._low = self._high = _Cursor(0)
         """Where blocks below and above `split_at` go."""
         self._split = 0
@@ -166,6 +190,7 @@ class BlockStore:
         rows = await self._index.read(lambda conn: conn.execute("SELECT * FROM files").fetchall())
         known = {number: FileInfo(*info) for number, *info in rows}
         numbers = _file_numbers(self._storage)
+        self._on_disk.update(numbers)
         for number in numbers:
             if number in known and number not in numbers[-2:]:
                 self.files[number] = known[number]
@@ -209,9 +234,18 @@ class BlockStore:
 
     # Block files
 
+    def has_file(self, number: int) -> bool:
+        """The block file is on the disk, as far as the store knows."""
+        return number in self._on_disk
+
     @asynccontextmanager
     async def _open_file(self, number: int) -> AsyncIterator[Database]:
-        """A block file, kept open for the next user; beyond OPEN_FILES idle ones are closed."""
+        """A block file, kept open for the next user; beyond OPEN_FILES idle ones are closed.
+
+        BlockUnreadable if it was there and is gone: neither is it made anew nor its lost self written to.
+        """
+        if number in self._on_disk and not self._storage.exists(file_name(number)):
+            raise BlockUnreadable(f"{file_name(number)} is missing.", repair_advice(INDEX))
         self._users[number] = self._users.get(number, 0) + 1
         try:
             async with self._opening:
@@ -229,13 +263,15 @@ class BlockStore:
         finally:
             self._users[number] -= 1
 
-    @asynccontextmanager
-    async def _existing_file(self, number: int) -> AsyncIterator[Database]:
-        name = file_name(number)
-        if not self._storage.exists(name):
-            raise StorageError(f"{name} is missing.", repair_advice(INDEX))
-        async with self._open_file(number) as db:
-            yield db
+    async def _read(self, number: int, query: Query[T]) -> T:
+        """query of a block file; BlockUnreadable whatever is wrong with it."""
+        if number not in self._on_disk:
+            raise BlockUnreadable(f"{file_name(number)} is missing.", repair_advice(INDEX))
+        try:
+            async with self._open_file(number) as db:
+                return await db.read(query)
+        except StorageError as error:
+            raise BlockUnreadable(error.what, error.advice) from error
 
     # Writing behind
 
@@ -300,8 +336,13 @@ class BlockStore:
             conn.executemany("INSERT OR REPLACE INTO undo VALUES (?, ?)", records)
             return sum(len(record) for _, record in records)
 
+        if (
+            number not in self._on_disk
+        ):  # what a file left that somebody deleted, its log, is not the new one's
+            self._storage.delete(file_name(number))
         async with self._open_file(number) as db:
             undo_bytes = await db.write(write)
+        self._on_disk.add(number)
         self.files[number].undo_bytes += undo_bytes
         self._dirty_files.add(number)
         for at, body in bodies.items():
@@ -335,15 +376,16 @@ class BlockStore:
     # Reading
 
     async def get_block(self, position: Position) -> bytes:
-        """The block as it came. StorageError if it is not there or its bytes are not it."""
+        """The block as it came. BlockUnreadable if it is not there or its bytes are not it."""
         return (await self.get_blocks([position]))[0]
 
     async def get_blocks(self, positions: Sequence[Position]) -> list[bytes]:
         """The blocks at positions, in that order, with one trip per file."""
         found = {at: self._bodies[at][2] for at in positions if at in self._bodies}
         for number, rows in _rows_by_file(positions, found).items():
-            async with self._existing_file(number) as db:
-                bodies = await db.read(partial(_rows, "SELECT hash, body FROM bodies WHERE id=?", rows))
+            bodies = await self._read(
+                number, partial(_rows, "SELECT hash, body FROM bodies WHERE id=?", rows)
+            )
             for row, body in zip(rows, bodies, strict=True):
                 if body is None or sha256d(body[1][:80]) != body[0]:
                     raise _damaged(number, f"row {row} is {'damaged' if body else 'missing'}")
@@ -351,15 +393,14 @@ class BlockStore:
         return [found[at] for at in positions]
 
     async def get_undo(self, position: Position) -> BlockUndo:
-        """The undo data of the block at position. StorageError if there is none."""
+        """The undo data of the block at position. BlockUnreadable if there is none."""
         return (await self.get_undos([position]))[0]
 
     async def get_undos(self, positions: Sequence[Position]) -> list[BlockUndo]:
         """The undo data of the blocks at positions, in that order, with one trip per file."""
         found = {at: self._undos[at] for at in positions if at in self._undos}
         for number, rows in _rows_by_file(positions, found).items():
-            async with self._existing_file(number) as db:
-                records = await db.read(partial(_rows, "SELECT record FROM undo WHERE id=?", rows))
+            records = await self._read(number, partial(_rows, "SELECT record FROM undo WHERE id=?", rows))
             for row, record in zip(rows, records, strict=True):
                 if record is None:
                     raise _damaged(number, f"the undo data of row {row} is missing")
@@ -372,12 +413,11 @@ class BlockStore:
     async def scan(self, batch_bytes: int = 16 << 20) -> AsyncIterator[list[StoredBlock]]:
         """All blocks in all files, in the order in which they came, for -reindex. Synced ones only."""
         for number in sorted(self.files):
-            if not self._storage.exists(file_name(number)):
+            if number not in self._on_disk:
                 continue  # what it is to hold is not yet synced
             last = 0
             while True:
-                async with self._existing_file(number) as db:
-                    blocks = await db.read(partial(_scan, number, last, batch_bytes))
+                blocks = await self._read(number, partial(_scan, number, last, batch_bytes))
                 if not blocks:
                     break
                 yield blocks
@@ -425,6 +465,7 @@ class BlockStore:
             if db is not None:
                 await db.close()
             self.files.pop(number, None)
+            self._on_disk.discard(number)
             self._dirty_files.add(number)
             self._storage.delete(file_name(number))
 
@@ -483,9 +524,9 @@ def _is_reindexing(conn: Connection) -> bool:
     return get_meta(conn, "reindexing") == 1 or not conn.execute("SELECT 1 FROM headers LIMIT 1").fetchone()
 
 
-def _damaged(number: int, what: str) -> StorageError:
+def _damaged(number: int, what: str) -> BlockUnreadable:
     name = file_name(number)
-    return StorageError(f"{name} is damaged ({what}).", repair_advice(name))
+    return BlockUnreadable(f"{name} is damaged ({what}).", repair_advice(name))
 
 
 def _rows_by_file(positions: Iterable[Position], found: Container[Position]) -> dict[int, list[int]]:
@@ -526,4 +567,13 @@ def _scan(number: int, last: int, limit: int, conn: Connection) -> list[StoredBl
     return blocks
 
 
-__all__ = ["BlockStore", "FileInfo", "HeaderRow", "Position", "StoredBlock", "file_name"]
+__all__ = [
+    "BlockStore",
+    "BlockUnreadable",
+    "FileInfo",
+    "FilesMissing",
+    "HeaderRow",
+    "Position",
+    "StoredBlock",
+    "file_name",
+]

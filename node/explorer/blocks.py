@@ -11,6 +11,7 @@ from pybitcoind.chain.manager import ChainManager
 from pybitcoind.chain.primitives.block import Block
 from pybitcoind.chain.primitives.hashes import hash_hex
 from pybitcoind.chain.primitives.transaction import Coin, Transaction
+from pybitcoind.chain.storage.block_store import BlockUnreadable
 
 from .words import visible
 
@@ -69,12 +70,16 @@ class Blocks:
         if found is not None and (found[1] is not None or not node.have_undo):
             self._whole.move_to_end(node.hash)
             return found
-        block = await self._chain.read_block(node)
-        spent: Spent | None = None
-        if node.prev is None:
-            spent = []
-        elif node.have_undo:
-            spent = (await self._chain.read_undo(node)).txs
+        try:
+            block = await self._chain.read_block(node)
+            spent: Spent | None = None
+            if node.prev is None:
+                spent = []
+            elif node.have_undo:
+                spent = (await self._chain.read_undo(node)).txs
+        except BlockUnreadable as error:
+            self._chain.ports.log.error(f"{error}")
+            raise LookupError(error.what) from None
         self._keep(node.hash, block, spent)
         return block, spent
 

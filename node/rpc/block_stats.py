@@ -20,6 +20,7 @@ from .blockchain import find_block, require_body
 from .context import RpcContext
 from .errors import invalid_parameter, misc_error
 from .registry import OPTIONAL, Arg, Result, ResultType, cli, curl, method
+from .stored_blocks import stored_block, stored_undo
 
 R = ResultType
 PER_UTXO_OVERHEAD = 36 + 4
@@ -270,12 +271,12 @@ async def getblockstats(ctx: RpcContext, hash_or_height: Json, stats: list[Json]
     node = parse_hash_or_height(ctx, hash_or_height)
     selected = sorted({parse_str(name) for name in stats or ()})
     require_body(node)
-    block = await ctx.chain.read_block(node)
+    block = await stored_block(ctx, node)
     undo: Sequence[Sequence[Coin]] = ()
     if node.height > 0:
         if not node.have_undo:
             raise misc_error("Undo data not available")
-        undo = (await ctx.chain.read_undo(node)).txs
+        undo = (await stored_undo(ctx, node)).txs
     found = block_stats(block, undo, node, block_subsidy(node.height, ctx.params))
     if not selected:
         return found

@@ -18,6 +18,7 @@ from .documents import RPC_WAIT_NOTE, elided, prevout, transaction_fields
 from .errors import RpcCode, RpcError, invalid_parameter, misc_error
 from .registry import OPTIONAL, Arg, Result, ResultType, cli, curl, method
 from .render import bits_hex, block_json, difficulty, header_json, target_hex
+from .stored_blocks import EXPECTED, stored_block, stored_bytes, unreadable_as
 
 if TYPE_CHECKING:
     from pybitcoind.chain.storage.records import BlockUndo
@@ -268,11 +269,12 @@ async def getblock(ctx: RpcContext, blockhash: bytes, verbosity: int) -> Json:
     node = find_block(ctx, blockhash)
     require_body(node)
     if verbosity <= 0:
-        return (await ctx.chain.read_block_bytes(node)).hex()
-    block = await ctx.chain.read_block(node)
+        return (await stored_bytes(ctx, node)).hex()
+    block = await stored_block(ctx, node)
     undo: BlockUndo | None = None
     if verbosity >= 2 and node.have_undo and node.prev is not None:
-        undo = await ctx.chain.read_undo(node)
+        with unreadable_as(ctx, EXPECTED.format("Undo"), RpcCode.INTERNAL_ERROR):
+            undo = await ctx.chain.read_undo(node)
     return block_json(block, node, ctx.chain.headers, ctx.params, verbosity, undo.txs if undo else None)
 
 

@@ -32,6 +32,7 @@ from pybitcoind.chain.script.script import (
     to_asm,
 )
 from pybitcoind.chain.script.solver import solve
+from pybitcoind.chain.storage.block_store import BlockUnreadable
 from pybitcoind.wallet.hd import decode_wif
 from pybitcoind.wallet.signing import Keyring, sign_transaction
 
@@ -62,6 +63,7 @@ from .errors import RpcCode, RpcError, invalid_parameter, misc_error
 from .mempool import decode_tx
 from .registry import OPTIONAL, Arg, Result, ResultType, cli, curl, method
 from .render import script_json, tx_json
+from .stored_blocks import EXPECTED, unreadable_as
 
 R = ResultType
 MAX_BIP125_SEQUENCE = 0xFFFFFFFD
@@ -223,7 +225,11 @@ async def find_transaction(
     if where is not None:
         if not where.have_data:
             raise misc_error("Block not available")
-        block = await ctx.chain.read_block(where)
+        try:
+            block = await ctx.chain.read_block(where)
+        except (BlockUnreadable, LookupError) as error:  # as if it were not in there, as with Core
+            ctx.node.ports.log.error(f"{error}")
+            return None, where
         return next((tx for tx in block.vtx if tx.txid == txid), None), where
     mempool = ctx.node.mempool
     entry = mempool.get(txid) if mempool is not None else None
@@ -232,7 +238,11 @@ async def find_transaction(
     index = ctx.tx_index
     if index is not None:
         await ctx.chain.events.drained()
-        found = await index.find(txid)
+        try:
+            found = await index.find(txid)
+        except (BlockUnreadable, LookupError) as error:
+            ctx.node.ports.log.error(f"{error}")
+            found = None
         if found is not None:
             return found[1], ctx.chain.headers.get(found[0])
     return None, None
@@ -260,7 +270,10 @@ async def _spent_coins(ctx: RpcContext, tx: Transaction, node: HeaderNode | None
     """What a confirmed transaction spent, from its block's undo record; None where there is none."""
     if node is None or tx.is_coinbase or not node.have_undo:
         return None
-    block, undo = await ctx.chain.read_block(node), await ctx.chain.read_undo(node)
+    with unreadable_as(ctx, EXPECTED.format("Undo"), RpcCode.INTERNAL_ERROR):
+        undo = await ctx.chain.read_undo(node)
+    with unreadable_as(ctx, EXPECTED.format("Block"), RpcCode.INTERNAL_ERROR):
+        block = await ctx.chain.read_block(node)
     for other, coins in zip(block.vtx[1:], undo.txs, strict=True):
         if other.txid == tx.txid:
             return list(coins)

@@ -194,7 +194,7 @@ async def _dump(ctx: RpcContext, file: BinaryIO, target: HeaderNode, options: di
         try:
             return await dump_earlier(chain, target, file, in_memory=options.get("in_memory") is True)
         except LookupError as error:
-            raise RpcError(RpcCode.INTERNAL_ERROR, f"Failed to roll back: {error}") from None
+            raise RpcError(RpcCode.INTERNAL_ERROR, str(error)) from None
         finally:
             chain.prune_locks.pop(PRUNE_LOCK, None)
     finally:

@@ -15,6 +15,7 @@ from .blockchain import find_block, require_body
 from .context import RpcContext
 from .errors import RpcCode, RpcError, invalid_parameter, misc_error
 from .registry import OPTIONAL, Arg, Result, ResultType, method
+from .stored_blocks import unreadable_as
 
 R = ResultType
 MAX_OUTPUTS_LOOKED_AT = 25_000
@@ -52,7 +53,8 @@ async def gettxoutproof(ctx: RpcContext, txids: Json, blockhash: bytes | None) -
         wanted.append(txid)
     node = find_block(ctx, blockhash) if blockhash is not None else await _block_of(ctx, wanted)
     require_body(node)
-    block = await ctx.chain.read_block(node)
+    with unreadable_as(ctx, "Can't read block from disk", RpcCode.INTERNAL_ERROR):
+        block = await ctx.chain.read_block(node)
     match = [tx.txid in wanted for tx in block.vtx]
     if sum(match) != len(wanted):
         raise RpcError(
