@@ -1,12 +1,14 @@
 """Taking blocks from files: Core's -loadblock form (magic, length, block), and -reindex from our own.
 
-Reading and parsing run ahead on a worker while the owner connects what was read before.
+Reading and parsing run ahead on a worker while the owner connects what was read before. Where scripts may be
+assumed valid the headers of all files are read first.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from os import SEEK_END
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,7 +18,7 @@ from .consensus.limits import MAX_BLOCK_SERIALIZED_SIZE
 from .header_tree import HeaderNode
 from .owner import OwnerStopped
 from .params import ChainParams
-from .primitives.block import HEADER_SIZE, Block
+from .primitives.block import HEADER_SIZE, Block, BlockHeader
 from .primitives.serialize import DecodeError
 from .storage.block_store import Position, StoredBlock
 
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
 BATCH_BYTES = 1 << 20
 """Blocks handed to the owner at once."""
 READ_BYTES = 4 << 20
-LOADING, REINDEXING = "Loading blocks", "Reindexing block files"
+HEADERS = 5000
+"""Headers handed to the owner at once."""
+HEADING, LOADING, REINDEXING = "Reading headers", "Loading blocks", "Reindexing block files"
 """What is shown of the progress."""
 
 
@@ -272,3 +276,71 @@ def _parse_stored(stored: list[StoredBlock]) -> list[tuple[Position, Block | Non
         except DecodeError:
             parsed.append((one.position, None))
     return parsed
+
+
+class HeaderBatch(NamedTuple):
+    """headers: in the order of the file. offset: where to read on. done: the end of the file was reached."""
+
+    headers: list[BlockHeader]
+    offset: int
+    done: bool
+    size: int
+
+
+def read_headers(path: str, offset: int, params: ChainParams) -> HeaderBatch:
+    """The next headers of a file of blocks, whose bodies are skipped; runs on a worker."""
+    headers: list[BlockHeader] = []
+    with open(path, "rb") as file:
+        size = file.seek(0, SEEK_END)
+        while len(headers) < HEADERS:
+            file.seek(offset)
+            data = file.read(8 + HEADER_SIZE)
+            if len(data) < 8 + HEADER_SIZE:
+                return HeaderBatch(headers, offset, True, size)
+            length = int.from_bytes(data[4:8], "little")
+            if not data.startswith(params.magic) or not HEADER_SIZE <= length <= MAX_BLOCK_SERIALIZED_SIZE:
+                more = data[1:] + file.read(READ_BYTES)
+                found = more.find(params.magic)
+                offset += 1 + (found if found >= 0 else len(more) - len(params.magic) + 1)
+                continue
+            headers.append(BlockHeader.decode(data[8:]))
+            offset += 8 + length
+    return HeaderBatch(headers, offset, False, size)
+
+
+async def learn_headers(chain: ChainManager, paths: Sequence[str]) -> None:
+    """Takes the headers of the files, before `load_external` takes the blocks.
+
+    Core connects nothing before it has read all files, so it knows how far scripts may be assumed valid
+    (-assumevalid). We connect while we read, and must know it first. What is wrong with a file is told later.
+    """
+    waiting: dict[bytes, list[BlockHeader]] = {}
+
+    async def accept(headers: Sequence[BlockHeader]) -> None:
+        node: HeaderNode | None = None
+        for header in headers:
+            ready = [header]
+            while ready:
+                one = ready.pop()
+                if one.prev_hash not in chain.headers and one.hash != chain.params.genesis.hash:
+                    waiting.setdefault(one.prev_hash, []).append(one)
+                    continue
+                with suppress(BlockInvalid):  # its block is told of
+                    node = chain._intake.accept_header(one, True)
+                    ready += waiting.pop(one.hash, ())
+        chain._header_tip_moved(node)
+
+    try:
+        for path in paths:
+            batch = HeaderBatch([], 0, False, 0)
+            while not batch.done:
+                try:
+                    batch = await chain.ports.workers.run(read_headers, path, batch.offset, chain.params)
+                except OSError:
+                    break
+                await chain.submit(lambda batch=batch: accept(batch.headers))  # type: ignore[misc]
+                chain.ports.progress(HEADING, batch.offset / max(1, batch.size))
+    except OwnerStopped:
+        pass
+    finally:
+        chain.ports.progress(HEADING, None)

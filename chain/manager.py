@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from typing import TypeVar
 
 from .activation import Activation, ActivationOptions
-from .block_import import load_external, reindex
+from .block_import import learn_headers, load_external, reindex
 from .block_index import BlockIndex
 from .block_template import BlockTemplate, assemble
 from .chainstate import Chainstate
@@ -35,6 +35,7 @@ from .params import ChainParams
 from .policy.settings import PolicySettings
 from .ports import Ports, Timer
 from .primitives.block import Block, BlockHeader
+from .primitives.hashes import ZERO_HASH
 from .primitives.transaction import Transaction
 from .pruning import Below, delete_files, files_between, files_over_target, prunable_ranges
 from .reader import ChainOptions, ChainReader
@@ -504,6 +505,14 @@ class ChainManager(ChainReader):
     async def load_external(self, path: str, progress: Callable[[int], None] | None = None) -> int:
         """Takes the blocks of a file in Core's -loadblock form; how many were new. See block_import.py."""
         return await load_external(self, path, progress)
+
+    async def learn_headers(self, paths: Sequence[str]) -> None:
+        """Before `load_external`: takes the headers of the files, if scripts may be assumed valid.
+
+        Not with pruning: there Core, too, connects block by block and knows no further headers.
+        """
+        if self.activation.options.assume_valid != ZERO_HASH and not self.pruning:
+            await learn_headers(self, paths)
 
     @property
     def reindexing(self) -> bool:

@@ -199,7 +199,9 @@ class FullNode:
         try:
             if node.chain.reindexing:
                 await node.chain.reindex()
-            for path in node.config.values("loadblock"):
+            paths = node.config.values("loadblock")
+            await node.chain.learn_headers(paths)
+            for path in paths:
                 await node.chain.load_external(path)
             if node.config.flag("stopafterblockimport"):
                 node.debug_log.info("Stopping after block import")
