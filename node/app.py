@@ -303,6 +303,10 @@ class Node:
 
         if self.rpc is None:
             self.rpc = RpcServer(self, self.config)
+            if self.config.flag("rest"):
+                from .rest import add_rest
+
+                add_rest(self.rpc, self)
             await self.rpc.start()
         return self.rpc
 

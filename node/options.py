@@ -244,6 +244,7 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
         ("blockversion", "<n>", "Version of own blocks, for tests"),
     ),
     Category.RPC: (
+        ("rest", "", "Answer REST requests, which need no password, on the RPC port (default: 0)"),
         ("rpcallowip", "<ip>", "Who may ask: an address, network/netmask or network/CIDR; needs -rpcbind"),
         (
             "rpcauth",
@@ -297,7 +298,6 @@ NO_EFFECT_YET: dict[Category, str] = {
     Category.DEBUG: "checkaddrman=<n> checkblockindex checkmempool=<n> "
     "limitancestorcount=<n> "
     "limitdescendantcount=<n> logratelimit maxsigcachesize=<n> printpriority",
-    Category.RPC: "rest",
     Category.HIDDEN: "choosedatadir dbcrashratio forcecompactdb lang min resetguisettings splash uiplatform",
 }
 """Options of Core that are read and have no effect yet."""

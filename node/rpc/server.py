@@ -38,6 +38,14 @@ _SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 HttpHandler = Callable[[web.BaseRequest], Awaitable[web.Response]]
 
 
+class Refused(Exception):
+    """A request that is answered with `response` before anybody looks at what it asks."""
+
+    def __init__(self, response: web.Response) -> None:
+        super().__init__()
+        self.response = response
+
+
 def sanitized(text: str) -> str:
     """Without the characters that do not belong in a log (Core's SanitizeString)."""
     return "".join(c for c in text if c in _SAFE)
@@ -286,6 +294,8 @@ class RpcServer:
         try:
             with self.around_request():
                 response = await handler(request)
+        except Refused as refusal:
+            response = refusal.response
         finally:
             self._busy -= 1
             self._running.discard(task)
@@ -314,15 +324,7 @@ class RpcServer:
             self._log.warning(f"ThreadRPCServer incorrect password attempt from {_peer_name(request)}")
             await self._clock.sleep(BRUTE_FORCE_DELAY)
             return _unauthorized()
-        if (request.content_length or 0) > MAX_BODY_SIZE:
-            return _status(413, close=True)
-        try:
-            async with self._clock.timeout(self._timeout):
-                body = await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            return _status(413, close=True)
-        except TimeoutError:
-            return _status(400, close=True)
+        body = await self.read_body(request)
         path = request.raw_path
         wallet_name = unquote(path[len("/wallet/") :]) if path.startswith("/wallet/") else None
         call = _Call(user, wallet_name)
@@ -332,6 +334,18 @@ class RpcServer:
             return _error(call, RpcError(RpcCode.PARSE_ERROR, "Parse error"))
         peer = _peer_name(request) if self._node.debug_log.log_ips else ""
         return await self._execute_http(content, call, peer)
+
+    async def read_body(self, request: web.BaseRequest) -> bytes:
+        """What was sent along. Raises Refused if that is too much or too slow."""
+        if (request.content_length or 0) > MAX_BODY_SIZE:
+            raise Refused(_status(413, close=True))
+        try:
+            async with self._clock.timeout(self._timeout):
+                return await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            raise Refused(_status(413, close=True)) from None
+        except TimeoutError:
+            raise Refused(_status(400, close=True)) from None
 
     async def _execute_http(self, content: Json, call: _Call, peer: str) -> web.Response:
         if self._whitelist.closed_for(call.user):
@@ -496,7 +510,12 @@ def _peer_name(request: web.BaseRequest) -> str:
 
 
 def _status(status: int, text: str = "", *, close: bool = False) -> web.Response:
-    response = web.Response(status=status, text=text if status != 204 else None)
+    """With the type that the library of Core's server gives to what has none."""
+    if status == 204:
+        response = web.Response(status=status)
+    else:
+        headers = {"Content-Type": "text/html; charset=ISO-8859-1"}
+        response = web.Response(status=status, body=text.encode(), headers=headers)
     if close:
         response.force_close()
     return response

@@ -24,5 +24,5 @@ def test_options_with_effect_are_read_and_the_others_are_not() -> None:
             assert option.name in read | READ_BY_CONFIG_ITSELF, f"-{option.name} is read nowhere"
     called = set(re.findall(r'(?:flag|number|text|values|path|is_set)\("([a-z0-9-]+)"', sources))
     silent = {option.name for option in OPTIONS.values() if not option.effect}
-    checked_only = {"listenonion", "rest"}
+    checked_only = {"listenonion"}
     assert silent & called <= checked_only
