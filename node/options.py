@@ -128,6 +128,7 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
         ("port", "<port>", "Listen on this port (0: a free one)"),
         ("proxyrandomize", "", "Credentials of its own for each connection by proxy (default: 1)"),
         ("seednode", "<ip>", "Connect once to this node to learn addresses"),
+        ("txreconciliation", "", "Settle with peers to reconcile transactions, BIP 330 (default: 0)"),
         ("whitebind", "<[permissions@]addr>", "Listen here, with permissions for who comes"),
         ("whitelist", "<[permissions@]network>", "Permissions for peers from this network"),
         ("timeout", "<n>", "Milliseconds for a connection to be made (default: 5000)"),
@@ -289,7 +290,7 @@ NO_EFFECT_YET: dict[Category, str] = {
     Category.OPTIONS: "blockreconstructionextratxn=<n> blocksxor dbbatchsize persistmempoolv1",
     Category.CONNECTION: "asmap=<file> cjdnsreachable discover dns fixedseeds i2pacceptincoming listenonion "
     "maxreceivebuffer=<n> maxsendbuffer=<n> natpmp "
-    "torcontrol=<ip>:<port> torpassword=<pass> txreconciliation v2transport",
+    "torcontrol=<ip>:<port> torpassword=<pass> v2transport",
     Category.WALLET: "maxapsfee=<n> signer=<cmd> walletnotify=<cmd>",
     Category.WALLET_DEBUG: "unsafesqlitesync walletcrosschain",
     Category.ZMQ: "zmqpubhashblock=<address> zmqpubhashtx=<address> zmqpubrawblock=<address> "
@@ -303,7 +304,7 @@ NO_EFFECT_YET: dict[Category, str] = {
 """Options of Core that are read and have no effect yet."""
 
 _DEBUG_ONLY = _names(
-    "fastscripts "
+    "fastscripts txreconciliation "
     "minimumchainwork fastprune dbbatchsize regtest testactivationheight vbparams checkblocks checklevel "
     "deprecatedrpc loglevel logtimemicros logratelimit stopafterblockimport stopatheight limitancestorcount "
     "limitclustercount limitclustersize limitdescendantcount test capturemessages mocktime maxsigcachesize "

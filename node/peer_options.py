@@ -34,6 +34,7 @@ def p2p_options(config: Config, params: ChainParams) -> P2POptions:
         user_agent=user_agent(config.values("uacomment")),
         services=_services(config, spv),
         blocks_only=config.flag("blocksonly"),
+        tx_reconciliation=config.flag("txreconciliation"),
         whitelist=whitelist,
         whitelist_relay=config.flag("whitelistrelay", True),
         whitelist_force_relay=config.flag("whitelistforcerelay"),

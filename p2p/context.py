@@ -57,6 +57,8 @@ class P2POptions:
     user_agent: bytes = user_agent()
     services: int = ServiceFlags.NETWORK | ServiceFlags.WITNESS | ServiceFlags.NETWORK_LIMITED
     blocks_only: bool = False
+    tx_reconciliation: bool = False
+    """-txreconciliation: settle with peers that both sides can reconcile transactions (BIP 330)."""
     whitelist: list[WhitelistEntry] = field(default_factory=list)
     whitelist_relay: bool = True
     whitelist_force_relay: bool = False

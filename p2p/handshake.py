@@ -18,6 +18,7 @@ from .messages import (
     NetAddress,
     SendAddrV2,
     SendCmpct,
+    SendTxRcncl,
     ServiceFlags,
     Verack,
     Version,
@@ -28,6 +29,8 @@ from .messages.message import MIN_PEER_PROTO_VERSION, WTXID_RELAY_VERSION
 
 CMPCTBLOCKS_VERSION = 2
 """Compact blocks with witnesses; other versions are not spoken."""
+
+TXRECONCILIATION_VERSION = 1
 
 HANDSHAKE_COMMANDS = frozenset(
     ("version", "verack", "wtxidrelay", "sendaddrv2", "sendtxrcncl", "sendheaders", "sendcmpct")
@@ -117,6 +120,8 @@ class Features:
     provides_cmpctblocks: bool = False
     high_bandwidth: bool = False
     """It asked us to announce blocks as compact blocks."""
+    reconciliation: bool = False
+    """Both sides can reconcile transactions (BIP 330)."""
 
 
 @dataclass(slots=True)
@@ -126,6 +131,8 @@ class Step:
     send: list[Message] = field(default_factory=list)
     log: str = ""
     """Category net; "{peer}" in it stands for "peer=N". Empty: nothing worth a line."""
+    reconciliation_log: str = ""
+    """Another line, of category txreconciliation."""
     disconnect: str = ""
     """Why to end the connection; the caller adds ", disconnecting peer=N"."""
     info: bool = False
@@ -142,6 +149,8 @@ class Handshake:
 
     is_own_nonce: tells whether a nonce is that of one of our own outbound connections whose handshake is
     not complete. desirable: services a chosen peer must offer, given those it offers.
+    salt: makes our half of the salt of BIP 330; None: we do not reconcile transactions. offer_reconciliation:
+    say so to a peer that wants transactions.
     """
 
     def __init__(
@@ -153,8 +162,12 @@ class Handshake:
         remote_services: int = 0,
         is_own_nonce: Callable[[int], bool] = lambda nonce: False,
         desirable: Callable[[int], int] = desirable_services,
+        salt: Callable[[], int] | None = None,
+        offer_reconciliation: bool = True,
     ) -> None:
         self.kind, self.local, self.remote = kind, local, remote
+        self._salt, self._offer_reconciliation = salt, offer_reconciliation
+        self._reconciliation_offered = False
         self._remote_services = remote_services
         self._is_own_nonce, self._desirable = is_own_nonce, desirable
         self.state = State.AWAITING_VERSION
@@ -236,18 +249,31 @@ class Handshake:
         send: list[Message] = [self._our_version(now)] if self.inbound else []
         if common >= WTXID_RELAY_VERSION:  # older software may reject what it does not know
             send += [WtxidRelay(), SendAddrV2()]
+            if self._salt is not None and self._offer_reconciliation and self._announces_transactions():
+                self._reconciliation_offered = True
+                send.append(SendTxRcncl(TXRECONCILIATION_VERSION, self._salt()))
         send.append(Verack())
         log = (
             f"receive version message: {theirs.subver or '<no user agent>'}: version {theirs.version}, "
             f"blocks={theirs.start_height}, us={theirs.receiver}, txrelay={int(theirs.relay)}, {{peer}}"
         )
-        return Step(send=send, log=log, version_received=True)
+        registered = "Pre-register {peer}" if self._reconciliation_offered else ""
+        return Step(send=send, log=log, reconciliation_log=registered, version_received=True)
+
+    def _announces_transactions(self) -> bool:
+        """It asked for transactions, on a connection that is there for them."""
+        silent = (ConnectionType.BLOCK_RELAY, ConnectionType.FEELER, ConnectionType.ADDR_FETCH)
+        return self.features.relay and self.kind not in silent
 
     def _on_verack(self, payload: bytes, now: int) -> Step:
         if self.complete:
             return Step(log="ignoring redundant verack message from {peer}")
         self.state = State.COMPLETE
-        return Step(completed=True)
+        step = Step(completed=True)
+        if self._reconciliation_offered and not (self.features.wtxid_relay and self.features.reconciliation):
+            self.features.reconciliation = self._reconciliation_offered = False
+            step.reconciliation_log = "Forget txreconciliation state of {peer}"
+        return step
 
     def _on_wtxidrelay(self, payload: bytes, now: int) -> Step:
         if self.complete:
@@ -267,7 +293,27 @@ class Handshake:
         return Step()
 
     def _on_sendtxrcncl(self, payload: bytes, now: int) -> Step:
-        return Step(log="sendtxrcncl from {peer} ignored, as our node does not have txreconciliation enabled")
+        if self._salt is None:
+            return Step(
+                log="sendtxrcncl from {peer} ignored, as our node does not have txreconciliation enabled"
+            )
+        if self.complete:
+            return self._fail("sendtxrcncl received after verack")
+        if not self.local.relay:
+            return self._fail("sendtxrcncl received to which we indicated no tx relay")
+        if not self.features.relay:
+            return self._fail("sendtxrcncl received which indicated no tx relay to us")
+        theirs = SendTxRcncl.decode(Reader(payload))
+        if not self._reconciliation_offered:
+            return Step(log="Ignore unexpected txreconciliation signal from {peer}")
+        if self.features.reconciliation:
+            return self._fail(
+                "txreconciliation protocol violation (sendtxrcncl received from already registered peer)"
+            )
+        if theirs.version < 1:
+            return self._fail("txreconciliation protocol violation")
+        self.features.reconciliation = True
+        return Step(reconciliation_log=f"Register {{peer}} (inbound={int(self.inbound)})")
 
     def _on_sendheaders(self, payload: bytes, now: int) -> Step:
         self.features.prefers_headers = True

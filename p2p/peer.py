@@ -225,8 +225,9 @@ class Peer:
             )
 
     def _step(self, step: Step) -> None:
-        if step.log:
-            self.context.log.debug("net", step.log.replace("{peer}", f"peer={self.id}"))
+        for category, text in (("net", step.log), ("txreconciliation", step.reconciliation_log)):
+            if text:
+                self.context.log.debug(category, text.replace("{peer}", f"peer={self.id}"))
         for message in step.send:
             self.send(message)
         if step.disconnect:

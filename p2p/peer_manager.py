@@ -385,6 +385,8 @@ class PeerManager:
             remote_services=services,
             is_own_nonce=self._is_own_nonce,
             desirable=self._desirable,
+            salt=self.ports.random.u64 if self.options.tx_reconciliation else None,
+            offer_reconciliation=not self.options.blocks_only,
         )
         connection = Connection(
             stream,

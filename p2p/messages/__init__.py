@@ -21,7 +21,7 @@ from .filters import (
     GetCFHeaders,
     GetCFilters,
 )
-from .handshake import SendAddrV2, SendCmpct, SendHeaders, Verack, Version, WtxidRelay
+from .handshake import SendAddrV2, SendCmpct, SendHeaders, SendTxRcncl, Verack, Version, WtxidRelay
 from .inventory import GetData, Inv, InvMessage, InvType, NotFound
 from .message import (
     KNOWN_COMMANDS,
@@ -38,7 +38,7 @@ from .netaddress import UNKNOWN_ADDRESS, NetAddress, NetworkId
 from .transactions import TxMessage
 
 _ALL: tuple[type[Message], ...] = (
-    *(Version, Verack, WtxidRelay, SendAddrV2, SendHeaders, SendCmpct),
+    *(Version, Verack, WtxidRelay, SendAddrV2, SendTxRcncl, SendHeaders, SendCmpct),
     *(Ping, Pong, FeeFilter, GetAddr, MempoolRequest),
     *(Addr, AddrV2),
     *(InvMessage, GetData, NotFound),
@@ -121,6 +121,7 @@ __all__ = [
     "SendAddrV2",
     "SendCmpct",
     "SendHeaders",
+    "SendTxRcncl",
     "ServiceFlags",
     "TxMessage",
     "Unknown",

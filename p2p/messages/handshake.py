@@ -101,6 +101,27 @@ class SendAddrV2(Empty):
     V2_ID: ClassVar[int | None] = None
 
 
+@dataclass(slots=True)
+class SendTxRcncl:
+    """I can reconcile transactions (BIP 330); only between version and verack.
+
+    salt: uint64, the sender's half of what short ids are made with.
+    """
+
+    COMMAND: ClassVar[str] = "sendtxrcncl"
+    V2_ID: ClassVar[int | None] = None
+    version: int
+    salt: int
+
+    def encode(self, w: Writer) -> None:
+        w.u32(self.version)
+        w.u64(self.salt)
+
+    @classmethod
+    def decode(cls, r: Reader) -> Self:
+        return cls(r.u32(), r.u64())
+
+
 class SendHeaders(Empty):
     """Announce blocks to me by headers instead of inv (BIP 130)."""
 

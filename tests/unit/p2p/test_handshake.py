@@ -6,7 +6,7 @@ import pytest
 
 from pybitcoind.chain.primitives.serialize import DecodeError
 from pybitcoind.p2p.handshake import ConnectionType, Handshake, LocalVersion, State, Step, desirable_services
-from pybitcoind.p2p.messages import Message, NetAddress, Version, encode_payload
+from pybitcoind.p2p.messages import Message, NetAddress, SendTxRcncl, Version, encode_payload
 
 NOW = 1_700_000_000
 PEER = NetAddress.parse("1.2.3.4:8333")
@@ -175,3 +175,84 @@ def test_a_malformed_version_can_be_followed_by_a_good_one() -> None:
     with pytest.raises(DecodeError):
         h.receive("version", version()[:50], NOW)
     assert h.receive("version", version(), NOW).version_received
+
+
+# -- reconciliation of transactions (BIP 330)
+
+
+def reconciling(kind: ConnectionType = ConnectionType.INBOUND, **options: object) -> Handshake:
+    return make(kind, salt=lambda: 7, **options)
+
+
+def offer(number: int = 1) -> bytes:
+    return encode_payload(SendTxRcncl(number, 2))
+
+
+def test_reconciliation_is_settled() -> None:
+    h = reconciling()
+    step = h.receive("version", version(), NOW)
+    assert commands(step.send) == ["version", "wtxidrelay", "sendaddrv2", "sendtxrcncl", "verack"]
+    assert step.send[3] == SendTxRcncl(1, 7) and step.reconciliation_log == "Pre-register {peer}"
+    h.receive("wtxidrelay", b"", NOW)
+    step = h.receive("sendtxrcncl", offer(2), NOW)
+    assert step == Step(reconciliation_log="Register {peer} (inbound=1)")
+    assert h.receive("verack", b"", NOW) == Step(completed=True) and h.features.reconciliation
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "options"),
+    [
+        (ConnectionType.INBOUND, {"version": 70015}, {}),
+        (ConnectionType.INBOUND, {"relay": False}, {}),
+        (ConnectionType.INBOUND, {}, {"offer_reconciliation": False}),
+        (ConnectionType.BLOCK_RELAY, {}, {}),
+        (ConnectionType.FEELER, {}, {}),
+        (ConnectionType.ADDR_FETCH, {}, {}),
+    ],
+)
+def test_reconciliation_is_not_offered(
+    kind: ConnectionType, said: dict[str, object], options: dict[str, object]
+) -> None:
+    h = reconciling(kind, **options)
+    step = h.receive("version", version(**said), NOW)
+    assert "sendtxrcncl" not in commands(step.send) and not step.reconciliation_log
+    step = h.receive("sendtxrcncl", offer(), NOW)
+    if said.get("relay") is False:
+        assert step.disconnect == "sendtxrcncl received which indicated no tx relay to us"
+    else:
+        assert step.log == "Ignore unexpected txreconciliation signal from {peer}"
+    assert not h.features.reconciliation
+
+
+def test_reconciliation_without_wtxidrelay_is_forgotten() -> None:
+    h = reconciling()
+    h.receive("version", version(), NOW)
+    h.receive("sendtxrcncl", offer(), NOW)
+    step = h.receive("verack", b"", NOW)
+    assert step == Step(completed=True, reconciliation_log="Forget txreconciliation state of {peer}")
+    assert not h.features.reconciliation
+    assert h.receive("sendtxrcncl", offer(), NOW).disconnect == "sendtxrcncl received after verack"
+
+
+def test_violations_of_reconciliation() -> None:
+    twice, zero = reconciling(), reconciling()
+    for h in (twice, zero):
+        h.receive("version", version(), NOW)
+    assert zero.receive("sendtxrcncl", offer(0), NOW).disconnect == "txreconciliation protocol violation"
+    twice.receive("sendtxrcncl", offer(), NOW)
+    assert twice.receive("sendtxrcncl", offer(), NOW).disconnect == (
+        "txreconciliation protocol violation (sendtxrcncl received from already registered peer)"
+    )
+    silent = Handshake(
+        ConnectionType.BLOCK_RELAY, LocalVersion(FULL, 42, b"", 7, False), PEER, salt=lambda: 7
+    )
+    silent.receive("version", version(), NOW)
+    assert silent.receive("sendtxrcncl", offer(), NOW).disconnect == (
+        "sendtxrcncl received to which we indicated no tx relay"
+    )
+
+
+def test_without_the_option_reconciliation_is_ignored() -> None:
+    h = make()
+    h.receive("version", version(), NOW)
+    assert "does not have txreconciliation enabled" in h.receive("sendtxrcncl", offer(), NOW).log

@@ -32,6 +32,7 @@ SAMPLES: list[m.Message] = [
     m.SendAddrV2(),
     m.SendHeaders(),
     m.SendCmpct(True, 2),
+    m.SendTxRcncl(1, 2**64 - 1),
     m.Ping(2**64 - 1),
     m.Ping(None),
     m.Pong(1),
@@ -260,7 +261,7 @@ def test_as_many_as_are_allowed() -> None:
 
 
 def test_unknown_commands() -> None:
-    assert m.decode_message("sendtxrcncl", b"abc") == m.Unknown("sendtxrcncl", b"abc")
+    assert m.decode_message("cmpctblock", b"abc") == m.Unknown("cmpctblock", b"abc")
 
 
 def test_service_names() -> None:
