@@ -70,6 +70,11 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
             "Maintain an index of compact filters by block: 0, 1 or basic (default: 0)",
         ),
         ("blocknotify", "<cmd>", "Run this command when the best block changes; %s is its hash"),
+        (
+            "blockreconstructionextratxn",
+            "<n>",
+            "Extra transactions kept in memory to put compact blocks together (default: 100)",
+        ),
         ("blocksdir", "<dir>", "Directory to hold the blocks directory (default: the data directory)"),
         ("blocksonly", "", "Reject transactions from network peers (default: 0)"),
         ("coinstatsindex", "", "Maintain an index of coin statistics, for gettxoutsetinfo (default: 0)"),
@@ -287,7 +292,7 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
 }
 
 NO_EFFECT_YET: dict[Category, str] = {
-    Category.OPTIONS: "blockreconstructionextratxn=<n> blocksxor dbbatchsize persistmempoolv1",
+    Category.OPTIONS: "blocksxor dbbatchsize persistmempoolv1",
     Category.CONNECTION: "asmap=<file> cjdnsreachable discover dns fixedseeds i2pacceptincoming listenonion "
     "maxreceivebuffer=<n> maxsendbuffer=<n> natpmp "
     "torcontrol=<ip>:<port> torpassword=<pass> v2transport",

@@ -35,6 +35,7 @@ def p2p_options(config: Config, params: ChainParams) -> P2POptions:
         services=_services(config, spv),
         blocks_only=config.flag("blocksonly"),
         tx_reconciliation=config.flag("txreconciliation"),
+        extra_transactions=max(config.number("blockreconstructionextratxn", 100), 0),
         whitelist=whitelist,
         whitelist_relay=config.flag("whitelistrelay", True),
         whitelist_force_relay=config.flag("whitelistforcerelay"),

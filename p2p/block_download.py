@@ -7,8 +7,12 @@ block a peer and we have in common (Bitcoin Core 31.99, net_processing.cpp). Tim
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pybitcoind.chain.header_tree import HeaderNode, HeaderStatus, HeaderTree, fork_point
+
+if TYPE_CHECKING:
+    from .compact_blocks import PartialBlock
 
 MAX_BLOCKS_IN_TRANSIT_PER_PEER = 16
 BLOCK_DOWNLOAD_WINDOW = 1024
@@ -43,6 +47,8 @@ class PeerBlocks:
     """The best header we sent it."""
     in_flight: dict[bytes, HeaderNode] = field(default_factory=dict)
     """Asked and not yet received, in the order of asking."""
+    partial: dict[bytes, PartialBlock | None] = field(default_factory=dict)
+    """Of those in flight the ones it sent as compact blocks; None where they could not be put together."""
     downloading_since: float = 0.0
     """When the first block in flight became the first."""
     stalling_since: float | None = None
@@ -55,8 +61,8 @@ class BlockDownload:
         """segwit_height: from here on only peers that serve witnesses are asked."""
         self._tree, self._segwit_height = tree, segwit_height
         self.peers: dict[int, PeerBlocks] = {}
-        self.in_flight: dict[bytes, int] = {}
-        """Block hash to the peer that was asked: never two at once."""
+        self.in_flight: dict[bytes, dict[int, None]] = {}
+        """Block hash to the peers that were asked, the first first: more than one for compact blocks only."""
         self.stalling_timeout = STALLING_TIMEOUT
         self._processing: dict[bytes, int] = {}
         """Received, and not yet through the chain: not asked for again, and nobody is late with them."""
@@ -69,7 +75,13 @@ class BlockDownload:
         """What was asked of it may be asked of others."""
         state = self.peers.pop(peer, None)
         for block_hash in state.in_flight if state else ():
-            self.in_flight.pop(block_hash, None)
+            self._forget(peer, block_hash)
+
+    def _forget(self, peer: int, block_hash: bytes) -> None:
+        asked = self.in_flight[block_hash]
+        del asked[peer]
+        if not asked:
+            del self.in_flight[block_hash]
 
     @property
     def downloading_peers(self) -> int:
@@ -181,7 +193,7 @@ class BlockDownload:
                     continue
                 if (asked := self.in_flight.get(node.hash)) is not None:
                     if waiting_for is None:
-                        waiting_for = asked
+                        waiting_for = next(iter(asked))
                     continue
                 if node.height > window_end:
                     staller = waiting_for if not found and waiting_for != peer else None
@@ -213,31 +225,39 @@ class BlockDownload:
             walk = walk.prev
         return missing[::-1][: self.room(peer)]
 
-    def requested(self, peer: int, node: HeaderNode, now: float) -> bool:
-        """The block is being asked of the peer; False if it was. Another peer's request is forgotten."""
-        asked = self.in_flight.get(node.hash)
-        if asked == peer:
+    def is_processed(self, block_hash: bytes) -> bool:
+        """It was received, and is on its way through the chain."""
+        return block_hash in self._processing
+
+    def requested(self, peer: int, node: HeaderNode, now: float, *, parallel: bool = False) -> bool:
+        """The block is being asked of the peer; False if it was.
+
+        parallel: others that were asked may still deliver it; else their requests are forgotten.
+        """
+        asked = self.in_flight.get(node.hash, {})
+        if peer in asked:
             return False
-        if asked is not None:
+        if not parallel:
             self.done(node.hash, now)
         state = self.peers[peer]
         state.in_flight[node.hash] = node
-        self.in_flight[node.hash] = peer
+        self.in_flight.setdefault(node.hash, {})[peer] = None
         if len(state.in_flight) == 1:
             state.downloading_since = now
         return True
 
     def done(self, block_hash: bytes, now: float, *, only_from: int | None = None) -> None:
-        """The block came, or is no longer wanted. only_from: but only if this peer was asked for it."""
-        peer = self.in_flight.get(block_hash)
-        if peer is None or (only_from is not None and peer != only_from):
-            return
-        del self.in_flight[block_hash]
-        state = self.peers[peer]
-        if next(iter(state.in_flight)) == block_hash:
-            state.downloading_since = max(state.downloading_since, now)
-        del state.in_flight[block_hash]
-        state.stalling_since = None
+        """The block came, or is no longer wanted. only_from: of this peer, others may still deliver it."""
+        for peer in list(self.in_flight.get(block_hash, ())):
+            if only_from is not None and peer != only_from:
+                continue
+            self._forget(peer, block_hash)
+            state = self.peers[peer]
+            if next(iter(state.in_flight)) == block_hash:
+                state.downloading_since = max(state.downloading_since, now)
+            del state.in_flight[block_hash]
+            state.partial.pop(block_hash, None)
+            state.stalling_since = None
 
     def begin_processing(self, block_hash: bytes, peer: int, now: float) -> None:
         """The peer sent the block; until `end_processing` it is neither in flight from it nor missing."""

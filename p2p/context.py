@@ -59,6 +59,8 @@ class P2POptions:
     blocks_only: bool = False
     tx_reconciliation: bool = False
     """-txreconciliation: settle with peers that both sides can reconcile transactions (BIP 330)."""
+    extra_transactions: int = 100
+    """-blockreconstructionextratxn: refused and replaced transactions kept to put compact blocks together."""
     whitelist: list[WhitelistEntry] = field(default_factory=list)
     whitelist_relay: bool = True
     whitelist_force_relay: bool = False

@@ -75,6 +75,8 @@ class Peer:
         self.prefer_evict = prefer_evict
         self.preferred = False
         """It is downloaded from before others."""
+        self.announces_compact = False
+        """We asked it to announce blocks as compact blocks."""
         self.connected_at = context.now()
         self.disconnecting = False
         self.last_block_time = 0

@@ -56,7 +56,7 @@ def peer_info(peer: Peer, sync: BlockSync) -> dict[str, Any]:
         "version": features.version,
         "subver": features.subver,
         "inbound": peer.inbound,
-        "bip152_hb_to": False,
+        "bip152_hb_to": peer.announces_compact,
         "bip152_hb_from": features.high_bandwidth,
         "presynced_headers": presync.presync_height if presync else -1,
         "synced_headers": best.height if best else -1,

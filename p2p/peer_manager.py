@@ -17,8 +17,11 @@ from pybitcoind.chain.events import (
     BlockDisconnected,
     ChainRole,
     Event,
+    NewPowValidBlock,
+    RemovalReason,
     Subscription,
     TipChanged,
+    TxRemoved,
 )
 from pybitcoind.chain.owner import OwnerStopped
 from pybitcoind.chain.params import ChainParams
@@ -84,6 +87,7 @@ class PeerManager:
         self.peers = self.context.peers
         self.sync = BlockSync(self.context)
         self.relay = TxRelay(self.context)
+        self.relay.on_refused = self.sync.compact.add_extra
         self.serving = Serving(self.context, self.sync, self.relay)
         self.addresses = AddressRelay(self.context, address_book, ban_list)
         self.addresses.local = [NetAddress.parse(a, params.port) for a in options.external_addresses]
@@ -124,6 +128,9 @@ class PeerManager:
             "inv": self._on_inv,
             "headers": sync.on_headers,
             "block": sync.on_block,
+            "cmpctblock": sync.compact.on_cmpctblock,
+            "blocktxn": sync.compact.on_blocktxn,
+            "getblocktxn": serving.on_getblocktxn,
             "tx": relay.on_tx,
             "notfound": relay.on_notfound,
             "feefilter": relay.on_feefilter,
@@ -259,9 +266,12 @@ class PeerManager:
 
     async def _on_event(self, event: Event) -> None:
         match event:
+            case NewPowValidBlock():
+                self.sync.recent_block = event.block
+                self.sync.compact.new_block(event.block, event.node)
             case BlockConnected(role=ChainRole.ACTIVE):
                 self.sync.block_connected()
-                self.serving.recent_block = event.block
+                self.sync.recent_block = event.block
                 self.relay.block_connected(event.block, ibd=self.context.is_ibd)
             case BlockConnected():
                 self.sync.block_connected()
@@ -269,6 +279,8 @@ class PeerManager:
                 self.sync.block_checked(event.block_hash, event.error)
             case BlockDisconnected(role=ChainRole.ACTIVE):
                 self.relay.block_disconnected()
+            case TxRemoved(reason=RemovalReason.REPLACED):
+                self.sync.compact.add_extra(event.tx)
             case TipChanged(ibd=False):
                 self.relay.tip_changed()
                 if not self.options.headers_only:
@@ -441,6 +453,7 @@ class PeerManager:
     def _on_complete(self, peer: Peer) -> None:
         self.on_change()
         self.relay.complete_peer(peer)
+        self.sync.compact.complete_peer(peer)
         if self.filters is not None:
             self.filters.add_peer(peer)
         text = (
@@ -699,7 +712,7 @@ class PeerManager:
         if not peer.serves_witnesses:
             return "Pre-SegWit peer"
         download = self.sync.download
-        if download.in_flight.get(block_hash) == peer_id:
+        if peer_id in download.in_flight.get(block_hash, ()):
             return "Already requested from this peer"
         self.sync.ask_blocks(peer, [node])
         return None

@@ -125,6 +125,8 @@ class TxRelay:
     def __init__(self, context: Context) -> None:
         self.context = context
         self.pool: Mempool | None = context.chain.mempool
+        self.on_refused: Callable[[Transaction], None] = lambda tx: None
+        """Called with transactions that the mempool did not take."""
         self.download = TxDownload(_Pool(self.pool), context.ports.random)
         self.own: dict[bytes, Transaction] = {}
         """SPV: our own transactions by txid and wtxid, announced and served until they are confirmed."""
@@ -251,6 +253,7 @@ class TxRelay:
                 "txpackages",
                 f"stored orphan tx {hash_hex(tx.txid)} (wtxid={hash_hex(tx.wtxid)}), weight: {tx.weight}",
             )
+        self.on_refused(tx)
         if result.hopeless:
             names = f"{hash_hex(tx.txid)} (wtxid={hash_hex(tx.wtxid)})"
             context.log.debug("mempool", f"not keeping orphan with rejected parents {names}")

@@ -17,10 +17,12 @@ from pybitcoind.chain.storage.block_store import BlockUnreadable
 from .block_download import NODE_NETWORK_LIMITED_MIN_BLOCKS
 from .bloom import filtered
 from .messages import (
+    BlockTxn,
     CFCheckpt,
     CFHeaders,
     CFilter,
     GetBlocks,
+    GetBlockTxn,
     GetCFCheckpt,
     GetCFHeaders,
     GetCFilters,
@@ -54,6 +56,9 @@ if TYPE_CHECKING:
 STALE_RELAY_AGE_LIMIT = 30 * 24 * 60 * 60
 """Blocks off the active chain are served for this many seconds: later they could tell who we are."""
 MAX_GETBLOCKS = 500
+MAX_CMPCTBLOCK_DEPTH = 5
+MAX_BLOCKTXN_DEPTH = 10
+"""Blocks below the tip that are served as compact blocks, and transactions of which are."""
 _ITEMS_PER_TURN = 100
 """Transactions served before other tasks run."""
 ZERO = bytes(32)
@@ -62,8 +67,6 @@ ZERO = bytes(32)
 class Serving:
     def __init__(self, context: Context, sync: BlockSync, relay: TxRelay) -> None:
         self.context, self.sync, self.relay = context, sync, relay
-        self.recent_block: Block | None = None
-        """The last one connected; most peers ask for it at once."""
 
     def may_serve(self, node: HeaderNode) -> bool:
         """On the active chain, or valid and not long off it: old stale blocks would be a fingerprint."""
@@ -205,6 +208,10 @@ class Serving:
             return
         if item.type == InvType.FILTERED_BLOCK:
             await self._send_filtered_block(peer, node)
+        elif item.type == InvType.CMPCT_BLOCK and self._is_fresh(node, MAX_CMPCTBLOCK_DEPTH):
+            block = await self._read(peer, node)
+            if block is not None:
+                peer.send(self.sync.compact.compact_block(block))
         else:
             await self._send_block(peer, node, witness=item.type != InvType.BLOCK)
         queue = self.sync.announcements.get(peer.id)
@@ -213,8 +220,55 @@ class Serving:
             queue.continuation = None
             peer.send(InvMessage([Inv(InvType.BLOCK, context.tip.hash)]))
 
+    def _is_fresh(self, node: HeaderNode, depth: int) -> bool:
+        """At most depth below the tip, which is not old: the asker's mempool may know the block."""
+        return self.context.can_direct_fetch and node.height >= self.context.tip.height - depth
+
+    async def _read(self, peer: Peer, node: HeaderNode) -> Block | None:
+        """None, and the peer disconnected, if the block is gone."""
+        recent = self.sync.recent_block
+        if recent is not None and recent.hash == node.hash:
+            return recent
+        try:
+            return await self.context.chain.read_block(node)
+        except LookupError:
+            peer.disconnect("Block was pruned before it could be read")
+            return None
+
+    async def on_getblocktxn(self, peer: Peer, message: GetBlockTxn) -> None:
+        context, recent, block_hash = self.context, self.sync.recent_block, message.block_hash
+        if context.options.headers_only:
+            return
+        if recent is not None and recent.hash == block_hash:
+            self._send_block_transactions(peer, recent, message)
+            return
+        node = context.headers.get(block_hash)
+        if node is None or not node.have_data:
+            context.log.debug("net", f"Peer {peer.id} sent us a getblocktxn for a block we don't have")
+        elif node.height >= context.tip.height - MAX_BLOCKTXN_DEPTH:
+            block = await self._read(peer, node)
+            if block is not None:
+                self._send_block_transactions(peer, block, message)
+        else:  # who asks for many of these must take in what is read for it
+            context.log.debug(
+                "net", f"Peer {peer.id} sent us a getblocktxn for a block > {MAX_BLOCKTXN_DEPTH} deep"
+            )
+            await self._serve_block(peer, Inv(InvType.WITNESS_BLOCK, block_hash))
+
+    def _send_block_transactions(self, peer: Peer, block: Block, message: GetBlockTxn) -> None:
+        if any(index >= len(block.vtx) for index in message.indexes):
+            peer.misbehaving("getblocktxn with out-of-bounds tx indices")
+            return
+        txs = [block.vtx[index] for index in message.indexes]
+        self.context.log.debug(
+            "cmpctblock",
+            f"Peer {peer.id} sent us a GETBLOCKTXN for block {hash_hex(block.hash)}, sending a BLOCKTXN with "
+            f"{len(txs)} txns. ({sum(tx.size for tx in txs)} bytes)",
+        )
+        peer.send(BlockTxn(block.hash, txs))
+
     async def _send_block(self, peer: Peer, node: HeaderNode, *, witness: bool) -> None:
-        recent = self.recent_block
+        recent = self.sync.recent_block
         if recent is not None and recent.hash == node.hash:
             raw = recent.raw if witness else recent.stripped
         else:

@@ -7,7 +7,8 @@ Bitcoin Core 31.99 (net_processing.cpp), log lines included.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pybitcoind.chain.consensus.blocks import check_block_mutated, has_valid_proof_of_work
@@ -22,6 +23,7 @@ from .block_download import (
     NODE_NETWORK_LIMITED_MIN_BLOCKS,
     BlockDownload,
 )
+from .compact_relay import CompactRelay
 from .handshake import ConnectionType
 from .headers_sync import (
     MAX_HEADERS_RESULTS,
@@ -76,14 +78,17 @@ class BlockSync:
         self.context = context
         self.headers = HeadersSync(context.params, context.ports.random)
         self.download = BlockDownload(context.headers, segwit_height=context.params.segwit_height)
+        self.compact = CompactRelay(context, self)
         self.announcements: dict[int, PeerAnnouncements] = {}
         self.last_tip_update = 0.0
         self.on_learned: Callable[[], None] = lambda: None
         """Called when a peer showed what chain it has."""
         self._accepting = 0
         """headers messages that wait for the owner."""
-        self._sources: dict[bytes, int] = {}
-        """Who sent a block whose verdict is still out."""
+        self._sources: dict[bytes, tuple[int, bool]] = {}
+        """Who sent a block whose verdict is still out, and whether as a compact block."""
+        self.recent_block: Block | None = None
+        """The newest one; most peers are told of it, and ask for it at once."""
         self._wanted: dict[bytes, list[tuple[int, asyncio.Future[Block | None]]]] = {}
         """SPV: blocks asked for, of which peer, and who waits."""
 
@@ -110,7 +115,7 @@ class BlockSync:
         self.headers.remove_peer(peer.id)
         self.download.remove_peer(peer.id)
         self.announcements.pop(peer.id, None)
-        for block_hash in [h for h, source in self._sources.items() if source == peer.id]:
+        for block_hash in [h for h, (source, _) in self._sources.items() if source == peer.id]:
             del self._sources[block_hash]
         for waiting in self._wanted.values():
             for asked, future in waiting:
@@ -134,7 +139,17 @@ class BlockSync:
 
     # Headers received
 
-    async def on_headers(self, peer: Peer, message: Headers) -> None:
+    @contextmanager
+    def accepting(self) -> Iterator[None]:
+        """Meanwhile blocks that headers announced are asked of nobody but who sent these."""
+        self._accepting += 1
+        try:
+            yield
+        finally:
+            self._accepting -= 1
+            self.context.wake()
+
+    async def on_headers(self, peer: Peer, message: Headers, *, via_compact: bool = False) -> None:
         headers, context = message.headers, self.context
         if context.chain.loading_blocks:
             context.log.debug("net", f"Unexpected headers message received from peer {peer.id}")
@@ -162,27 +177,24 @@ class BlockSync:
         trusted = checked is not None or self._on_best_chain(known) or peer.has(Permission.NOBAN)
         if not trusted and self._low_work(peer, start, headers, full):
             return None
-        self._accepting += 1  # what these headers announce is asked of this peer, not of who is quicker
-        try:
-            last = await context.chain.accept_headers(headers, min_pow_checked=True)
-            if last is not None and not peer.disconnecting:
-                self._accepted(peer, last, new=known is None, full=full, in_low_work=in_low_work)
-        except BlockInvalid as error:
-            if not peer.inbound and error.fault is BlockFault.CACHED_INVALID:
-                context.log.warning(
-                    f"{error.detail} (received from peer={peer.id}). If this happens with all peers, "
-                    "consider database corruption (that -reindex may fix) or a potential consensus "
-                    "incompatibility."
-                )
-            self.punish(peer, error, "invalid header received")
-        finally:
-            self._accepting -= 1
-            context.wake()
+        with self.accepting():
+            try:
+                last = await context.chain.accept_headers(headers, min_pow_checked=True)
+                if last is not None and not peer.disconnecting:
+                    self._accepted(peer, last, new=known is None, full=full, in_low_work=in_low_work)
+            except BlockInvalid as error:
+                if not peer.inbound and error.fault is BlockFault.CACHED_INVALID:
+                    context.log.warning(
+                        f"{error.detail} (received from peer={peer.id}). If this happens with all peers, "
+                        "consider database corruption (that -reindex may fix) or a potential consensus "
+                        "incompatibility."
+                    )
+                self.punish(peer, error, "invalid header received", via_compact=via_compact)
         return None
 
     def _accepted(self, peer: Peer, last: HeaderNode, *, new: bool, full: bool, in_low_work: bool) -> None:
         if new:
-            self._log_new_header(peer, last)
+            self.log_new_header(peer, last)
         if full and not in_low_work and self._ask_after(peer, last):
             peer.debug(f"more getheaders ({last.height}) to end to")
         self._learned(peer, last, new=new, full=full)
@@ -234,8 +246,9 @@ class BlockSync:
             return False
         return self.context.best_header.descends_from(node) or self.context.headers.in_chain(node)
 
-    def _log_new_header(self, peer: Peer, node: HeaderNode) -> None:
-        text = f"Saw new header hash={hash_hex(node.hash)} height={node.height} {peer.log_name}"
+    def log_new_header(self, peer: Peer, node: HeaderNode, *, via: str = "") -> None:
+        """via: "cmpctblock ", if it came so."""
+        text = f"Saw new {via}header hash={hash_hex(node.hash)} height={node.height} {peer.log_name}"
         if self.context.is_ibd:
             self.context.log.debug("validation", text)
         else:
@@ -270,21 +283,34 @@ class BlockSync:
                 "net",
                 f"Downloading blocks toward {hash_hex(last.hash)} ({last.height}) via headers direct fetch",
             )
-        self.ask_blocks(peer, nodes)
+        self.ask_blocks(peer, nodes, compact=self._may_be_compact(peer, last))
+
+    def _may_be_compact(self, peer: Peer, last: HeaderNode) -> bool:
+        """Our mempool may have most of it: it comes next, and nothing else is under way."""
+        return (
+            not self.context.options.blocks_only
+            and peer.features.provides_cmpctblocks
+            and not self.download.in_flight
+            and last.prev is not None
+            and (last.prev.scripts_valid or last.prev.prev is None)
+        )
 
     # Blocks
 
-    def ask_blocks(self, peer: Peer, nodes: Sequence[HeaderNode]) -> None:
+    def ask_blocks(self, peer: Peer, nodes: Sequence[HeaderNode], *, compact: bool = False) -> None:
+        """compact: one alone as a compact block."""
         kind = InvType.WITNESS_BLOCK if peer.serves_witnesses else InvType.BLOCK
         now, items = self.context.now(), []
         for node in nodes:
             if self.download.requested(peer.id, node, now):
                 items.append(Inv(kind, node.hash))
                 peer.debug(f"Requesting block {hash_hex(node.hash)} ({node.height})")
+        if compact and len(items) == 1:
+            items = [Inv(InvType.CMPCT_BLOCK, items[0].hash)]
         if items:
             peer.send(GetData(items))
 
-    def _mutated(self, block: Block, parent: HeaderNode) -> bool:
+    def is_mutated(self, block: Block, parent: HeaderNode) -> bool:
         """The body is not the one that the header commits to."""
         try:
             check_block_mutated(block, parent.height + 1 >= self.context.params.segwit_height)
@@ -301,7 +327,7 @@ class BlockSync:
         block_hash, download = block.hash, self.download
         peer.debug(f"received block {hash_hex(block_hash)}")
         parent = context.headers.get(block.header.prev_hash)
-        if parent is not None and self._mutated(block, parent):
+        if parent is not None and self.is_mutated(block, parent):
             peer.debug("Received mutated block from")
             download.done(block_hash, context.now(), only_from=peer.id)
             self._undelivered(peer, block_hash)
@@ -309,43 +335,56 @@ class BlockSync:
         if context.options.headers_only:
             self._deliver(block)
             return None
-        requested = block_hash in download.in_flight
-        download.begin_processing(block_hash, peer.id, context.now())
         threshold = anti_dos_threshold(context.tip, context.chain.minimum_chainwork)
         enough = parent is not None and parent.chainwork + block_work(block.header.bits) >= threshold
+        await self.process(peer, block, requested=block_hash in download.in_flight, enough_work=enough)
+        return None
+
+    async def process(
+        self, peer: Peer, block: Block, *, requested: bool, enough_work: bool, via_compact: bool = False
+    ) -> None:
+        """Through the chain, to the verdict if there is one at once."""
+        context, download, block_hash = self.context, self.download, block.hash
+        download.begin_processing(block_hash, peer.id, context.now())
         # Far behind the headers nobody waits for the block to be connected, so the next can come.
         behind = context.best_header.height - context.tip.height > CATCHING_UP
         process = context.chain.accept_block if behind else context.chain.process_block
-        self._sources[block_hash] = peer.id
+        self._sources[block_hash] = peer.id, via_compact
         try:
-            result = await process(block, requested=requested, min_pow_checked=enough)
+            result = await process(block, requested=requested, min_pow_checked=enough_work)
         finally:
             download.end_processing(block_hash)
         if result.new:
             peer.last_block_time = context.ports.clock.time()
             download.done(block_hash, context.now())
-        if result.error is not None:
+        if result.error is not None or result.checked:
             self.block_checked(block_hash, result.error)
-        elif not result.new or result.checked:
+        elif not result.new:
             self._sources.pop(block_hash, None)
         context.wake()
-        return None
 
     def block_checked(self, block_hash: bytes, error: BlockInvalid | None) -> None:
         """What came of a block, perhaps long after it was received: its sender answers for it."""
-        source = self._sources.pop(block_hash, None)
+        source, via_compact = self._sources.pop(block_hash, (None, False))
         peer = None if source is None else self.context.peers.get(source)
-        if peer is not None and error is not None:
-            self.punish(peer, error, "")
+        if peer is None:
+            return
+        if error is not None:
+            self.punish(peer, error, "", via_compact=via_compact)
+        else:
+            self.compact.valid_block_from(peer)
 
-    def punish(self, peer: Peer, error: BlockInvalid, message: str) -> None:
-        """What a refused block or header means for its sender."""
+    def punish(self, peer: Peer, error: BlockInvalid, message: str, *, via_compact: bool = False) -> None:
+        """What a refused block or header means for its sender.
+
+        via_compact: it may not have been able to know; but it must know the chain that it builds on.
+        """
         match error.fault:
-            case BlockFault.CONSENSUS | BlockFault.MUTATED:
+            case BlockFault.CONSENSUS | BlockFault.MUTATED if not via_compact:
                 peer.misbehaving(message)
             case BlockFault.INVALID_HEADER | BlockFault.INVALID_PREV | BlockFault.MISSING_PREV:
                 peer.misbehaving(message)
-            case BlockFault.CACHED_INVALID if not peer.inbound:
+            case BlockFault.CACHED_INVALID if not peer.inbound and not via_compact:
                 peer.misbehaving(message)
             case _:
                 if message:
@@ -450,6 +489,10 @@ class BlockSync:
             headers = self._connecting_headers(peer, hashes)
             if headers is None:
                 self._announce_tip_by_inv(peer, hashes[-1])
+            elif len(headers) == 1 and self._announce_compact(peer, headers[0]):
+                pass
+            elif headers and not peer.features.prefers_headers:
+                self._announce_tip_by_inv(peer, hashes[-1])
             elif headers:
                 self._log_announced(peer, headers)
                 peer.send(Headers([node.header for node in headers]))
@@ -458,9 +501,18 @@ class BlockSync:
             batch, queue.by_inv = queue.by_inv[:MAX_INV_SZ], queue.by_inv[MAX_INV_SZ:]
             peer.send(InvMessage([Inv(InvType.BLOCK, block_hash) for block_hash in batch]))
 
+    def _announce_compact(self, peer: Peer, node: HeaderNode) -> bool:
+        """If the peer asked for that, and the block is at hand."""
+        block = self.recent_block
+        if not peer.features.high_bandwidth or block is None or block.hash != node.hash:
+            return False
+        self.compact.announce(peer, block, node, "SendMessages")
+        return True
+
     def _connecting_headers(self, peer: Peer, hashes: Sequence[bytes]) -> list[HeaderNode] | None:
         """Of the new blocks those that the peer lacks, if they connect to one it has; None: use inv."""
-        if not peer.features.prefers_headers or len(hashes) > MAX_BLOCKS_TO_ANNOUNCE:
+        compact = peer.features.high_bandwidth and len(hashes) == 1
+        if not (peer.features.prefers_headers or compact) or len(hashes) > MAX_BLOCKS_TO_ANNOUNCE:
             return None
         tree, download = self.context.headers, self.download
         download.resolve(peer.id)

@@ -5,7 +5,7 @@ Source: Core 31.99 txmempool.cpp. Changed on the owner task only; nothing here a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from heapq import heappop, heappush
 
 from ..events import EventBus, RemovalReason, TxAdded, TxRemoved
@@ -75,6 +75,10 @@ class Mempool:
         """The transaction in the mempool that spends outpoint."""
         txid = self._spender.get(outpoint)
         return None if txid is None else self.entries[txid].tx
+
+    def transactions(self) -> Iterator[tuple[bytes, Transaction]]:
+        """All, with their wtxids."""
+        return ((wtxid, entry.tx) for wtxid, entry in self._by_wtxid.items())
 
     def coin(self, outpoint: OutPoint) -> Coin | None:
         """The output of an unconfirmed transaction, spent by another one or not; height MEMPOOL_HEIGHT."""

@@ -9,6 +9,7 @@ from pybitcoind.chain.primitives.serialize import DecodeError, Reader, Writer
 
 from .addresses import Addr, AddrV2, PeerAddress
 from .blocks import BlockMessage, GetBlocks, GetHeaders, Headers, MerkleBlockMessage
+from .compact import BlockTxn, CmpctBlock, GetBlockTxn
 from .control import FeeFilter, GetAddr, MempoolRequest, Ping, Pong
 from .filters import (
     CFCheckpt,
@@ -43,6 +44,7 @@ _ALL: tuple[type[Message], ...] = (
     *(Addr, AddrV2),
     *(InvMessage, GetData, NotFound),
     *(GetHeaders, Headers, GetBlocks, BlockMessage, MerkleBlockMessage),
+    *(CmpctBlock, GetBlockTxn, BlockTxn),
     TxMessage,
     *(GetCFilters, CFilter, GetCFHeaders, CFHeaders, GetCFCheckpt, CFCheckpt),
     *(FilterLoad, FilterAdd, FilterClear),
@@ -88,9 +90,11 @@ __all__ = [
     "Addr",
     "AddrV2",
     "BlockMessage",
+    "BlockTxn",
     "CFCheckpt",
     "CFHeaders",
     "CFilter",
+    "CmpctBlock",
     "DecodeError",
     "Disconnect",
     "FeeFilter",
@@ -98,6 +102,7 @@ __all__ = [
     "FilterClear",
     "FilterLoad",
     "GetAddr",
+    "GetBlockTxn",
     "GetBlocks",
     "GetCFCheckpt",
     "GetCFHeaders",

@@ -169,3 +169,47 @@ async def test_core_accepts_every_kind_of_connection(bitcoind: Path, tmp_path: P
                 assert not (await core.rpc("getpeerinfo"))[0]["relaytxes"]
             peer.disconnect("")
             await until(lambda: not node.peers.peers)
+
+
+async def test_compact_blocks_both_ways(bitcoind: Path, tmp_path: Path) -> None:
+    """Each becomes the other's announcer with the first new block; the next comes without being asked for."""
+    async with core_and_node(bitcoind, tmp_path, 28651) as (core, node):
+        wallet = MiniWallet()
+        script = (await core.rpc("getdescriptorinfo", f"raw({wallet.script_pubkey.hex()})"))["descriptor"]
+        await core.rpc("generatetodescriptor", "115", script)
+        await node.dial(("127.0.0.1", core.port))
+        await until(lambda: node.height == 115)
+        for height in range(1, 116):
+            wallet.scan_block(await node.chain.read_block(node.chain.headers.chain[height]), height)
+
+        async def counts() -> tuple[int, ...]:
+            """Of cmpctblock and getblocktxn, sent and received by Core."""
+            info = (await core.rpc("getpeerinfo"))[0]
+            found = [info[f"bytes{way}_per_msg"] for way in ("sent", "recv")]
+            return tuple(way.get(name, 0) for way in found for name in ("cmpctblock", "getblocktxn"))
+
+        for _ in range(3):
+            txs = [wallet.spend(wallet.take(node.height)) for _ in range(3)]
+            for tx in txs:
+                await core.rpc("sendrawtransaction", tx.raw.hex())
+            await until(lambda txs=txs: all(node.mempool.contains(tx.txid) for tx in txs))
+            before = await counts()
+            await core.rpc("generatetodescriptor", "1", script)
+            tip = await core.tip()
+            await until(lambda tip=tip: hash_hex(node.chain.tip.hash) == tip)
+            after = await counts()
+            assert after[0] > before[0], "Core sent a compact block"
+            assert not node.mempool.entries
+
+            own = wallet.spend(wallet.take(node.height))
+            await node.send(own)
+            await core.until([hash_hex(own.txid)], "getrawmempool")
+            await mine_on(node, wallet, own)
+            await core.until(hash_hex(node.chain.tip.hash), "getbestblockhash")
+            assert (await counts())[2] > after[2], "we sent one"
+        info = (await core.rpc("getpeerinfo"))[0]
+        assert info["bip152_hb_to"] and info["bip152_hb_from"]
+        ours = node.peers.peer_infos()[0]
+        assert ours["bip152_hb_to"] and ours["bip152_hb_from"]
+        assert (await counts())[1::2] == (0, 0), "nothing was missing"
+        assert node.log.find("Successfully reconstructed block")
