@@ -5,19 +5,19 @@ Who does what the line says has a node that runs.
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from block_files import write_blocks
 from node_process import Daemon, run_to_end, running
 from scene import make_scene
+from small_disk import fill, small_disk
 
 from pybitcoind.chain.primitives.hashes import hash_hex
 
@@ -237,38 +237,30 @@ def test_directories_that_are_none(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 3 MB; skipped where we may not mount one."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("we may not mount a small disk")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", megabytes=3) as disk:
+        yield disk
 
 
-def test_disk_that_is_full_at_the_start(small_disk: Path) -> None:
-    with (small_disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
-        while True:
-            filler.write(bytes(4096))
-    code, told = run_to_end(small_disk)
+def test_disk_that_is_full_at_the_start(disk: Path) -> None:
+    fill(disk)
+    code, told = run_to_end(disk)
     assert code == 1 and told.startswith("Error: "), told
 
 
-def test_read_only(small_disk: Path, tmp_path: Path) -> None:
+def test_read_only(disk: Path, tmp_path: Path) -> None:
     with running(tmp_path / "node"):
         pass
-    shutil.copytree(tmp_path / "node", small_disk, dirs_exist_ok=True)
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    code, told = run_to_end(small_disk)
+    shutil.copytree(tmp_path / "node", disk, dirs_exist_ok=True)
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    code, told = run_to_end(disk)
     assert code == 1
     assert told == (
         "Error: Settings file could not be written:\n"
-        f"- Error: Unable to open settings file {small_disk}/regtest/settings.json.tmp for writing\n"
+        f"- Error: Unable to open settings file {disk}/regtest/settings.json.tmp for writing\n"
     )
-    code, told = run_to_end(small_disk, "-nosettings")
+    code, told = run_to_end(disk, "-nosettings")
     assert (code, told) == (
         1,
-        f"Error: Cannot write to directory '{small_disk}/regtest'; check permissions.\n",
+        f"Error: Cannot write to directory '{disk}/regtest'; check permissions.\n",
     )

@@ -5,17 +5,14 @@ As in Core a node neither starts nor writes blocks and coins with less than 50 M
 
 from __future__ import annotations
 
-import os
 import resource
-import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
-from shutil import disk_usage
 
 import pytest
 from crash import ARCHIVE, Story, finish, make_story
 from node_process import Daemon, run_to_end
+from small_disk import fill, small_disk
 
 LOW = 50 << 20
 TOO_LOW = "Error: A fatal internal error occurred, see debug.log for details: Disk space is too low!\n"
@@ -28,23 +25,8 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 70 MB; skipped where we may not mount one."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=70m", "tmpfs", str(path)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("we may not mount a small disk")
-    yield path
-    subprocess.run(["umount", "-l", str(path)], check=True)
-
-
-def fill(disk: Path, left: int) -> Path:
-    """A file that leaves so many bytes."""
-    filler = disk / "filler"
-    with filler.open("ab", buffering=0) as file, suppress(OSError):
-        while (free := disk_usage(disk).free) > left:
-            file.write(bytes(min(1 << 20, free - left)))
-    return filler
+    with small_disk(tmp_path / "disk", megabytes=70) as disk:
+        yield disk
 
 
 def test_no_room_for_blocks(disk: Path, story: Story) -> None:
@@ -69,7 +51,7 @@ def test_no_room_for_a_wallet(disk: Path) -> None:
     with Daemon(disk, *options) as node:
         node.wait_ready().call("createwallet", "w", load_on_startup=True)
         given.append(node.call("getnewaddress"))
-        filler = fill(disk, 0)
+        filler = fill(disk)
         for _ in range(1000):
             try:
                 given.append(node.call("getnewaddress"))
