@@ -21,14 +21,17 @@ from .worker_processes import BytesFunction, WorkerProcesses
 T = TypeVar("T")
 
 
-class SystemClock:
-    """Wall time from the machine, or mocked; timers of the running event loop."""
+class MockableClock:
+    """Wall time that can be mocked (setmocktime); what it is otherwise, a clock says in `unmocked`."""
 
     def __init__(self, mock_time: int = 0) -> None:
         self.mock_time = mock_time
 
     def time(self) -> int:
-        return self.mock_time or int(time.time())
+        return self.mock_time or self.unmocked()
+
+    def unmocked(self) -> int:
+        return int(time.time())
 
     def time_micros(self) -> int:
         return time.time_ns() // 1000
@@ -39,6 +42,10 @@ class SystemClock:
     @property
     def mocked(self) -> bool:
         return self.mock_time != 0
+
+
+class SystemClock(MockableClock):
+    """Wall time from the machine, or mocked; timers of the running event loop."""
 
     def monotonic(self) -> float:
         return time.monotonic()

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from itertools import count
 from typing import Any, Protocol
 
 from pybitcoind.chain.ports import Clock
-from pybitcoind.node.ports import SystemClock
+from pybitcoind.node.ports import MockableClock, SystemClock
 
 from .errors import NotPossible
 
@@ -176,8 +175,8 @@ class _StandingClock(SystemClock):
         super().__init__()
         self._shared = shared
 
-    def time(self) -> int:
-        return self.mock_time or self._shared.at
+    def unmocked(self) -> int:
+        return self._shared.at
 
     @property
     def mocked(self) -> bool:
@@ -362,26 +361,17 @@ class _Timeout:
         await self._limit.__aexit__(*exc)
 
 
-class _VirtualNodeClock:
+class _VirtualNodeClock(MockableClock):
     """One node's view of a virtual clock."""
 
     def __init__(self, shared: VirtualClock) -> None:
-        self._shared, self.mock_time = shared, 0
+        super().__init__()
+        self._shared = shared
         self.monotonic, self.sleep = shared.monotonic, shared.nap
         self.timeout, self.call_at = shared.timeout, shared.call_at
 
-    def time(self) -> int:
-        return self.mock_time or self._shared.time()
-
-    def time_micros(self) -> int:
-        return time.time_ns() // 1000
-
-    def set_mock_time(self, when: int) -> None:
-        self.mock_time = when
-
-    @property
-    def mocked(self) -> bool:
-        return self.mock_time != 0
+    def unmocked(self) -> int:
+        return self._shared.time()
 
 
 class _Watch:
