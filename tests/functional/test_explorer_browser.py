@@ -139,19 +139,24 @@ def test_by_keyboard(world: World, browser: Browser) -> None:
     page.close()
 
 
-def test_colours_are_chosen_and_stay(world: World, browser: Browser) -> None:
-    page = browser.open(world.path("/"))
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_colours_are_chosen_and_stay(world: World, browser: Browser, dark: bool) -> None:
+    """Whatever the system has, the choice looks like the other's system."""
+    page, other = (browser.open(world.path("/"), dark=system) for system in (dark, not dark))
     ground = "getComputedStyle(document.body).backgroundColor"
-    before = page.js(ground)
-    page.js("document.querySelector('#tools button').click()")
-    assert page.js(ground) != before
-    assert page.js("document.querySelector('#tools button').getAttribute('aria-label')") == "Light colours"
+    button = "document.querySelector('#tools button')"
+    before, wanted = page.js(ground), other.js(ground)
+    page.js(f"{button}.click()")
+    assert page.js(ground) == wanted != before
+    assert page.js(f"{button}.getAttribute('aria-label')") == ("Dark colours" if dark else "Light colours")
     page.go(world.path("/blocks"))
-    assert page.js("document.documentElement.dataset.theme") == "dark"
-    page.js("document.querySelector('#tools button').click()")
+    assert page.js("document.documentElement.dataset.theme") == ("light" if dark else "dark")
+    assert page.js(ground) == wanted
+    page.js(f"{button}.click()")
     assert page.js(ground) == before
     page.js("document.cookie = 'theme=; path=/; max-age=0'")
     page.close()
+    other.close()
 
 
 def test_pages_follow_the_node(world: World, browser: Browser) -> None:
