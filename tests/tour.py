@@ -157,8 +157,8 @@ class Tour:
         if not self._network.state_file.exists():
             return  # the page has ended it
         nodes = self._network.nodes
-        for one, other in self._network.links():
-            if self._network.linked(one, other):
+        for one, other in self._network.links.all:
+            if self._network.links.linked(one, other):
                 wait_until(f"{one} and {other} to agree", partial(_agree, nodes[one], nodes[other]))
         self._network.settle()
         for node in self._network.running():

@@ -260,7 +260,7 @@ class Board(Site):
         before = self._state()
 
         def ask() -> tuple[list[NodeStatus], list[dict[str, Any]], list[str]]:
-            links = [asdict(link) for link in self._network.link_status()]
+            links = [asdict(link) for link in self._network.links.status()]
             return self._network.status(), links, snapshots(self._network)
 
         self._rows, self._links, self._snapshots = await self._loop.run_in_executor(None, ask)

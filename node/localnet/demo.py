@@ -97,7 +97,7 @@ class Demo:
         return "full2 is back on the tip, at height 107"
 
     def cut(self) -> str:
-        self.network.partition(["full1", "spv1"], ["full2", "miner1"])
+        self.network.links.partition(["full1", "spv1"], ["full2", "miner1"])
         self.lost = self.network.pay("spv1", "full1", Decimal("0.25"))
         wait_until("full1 to hear of it", partial(self.in_mempool, self.full1, self.lost))
         left = self.network.mine(2, self.full1)
@@ -112,7 +112,7 @@ class Demo:
 
     def join(self) -> str:
         winner = self.miner.rpc("getbestblockhash")
-        self.network.join()
+        self.network.links.join()
         tip = self.network.wait_synced()
         check(tip == winner, "the branch with less work won")
         self.network.settle()

@@ -1,4 +1,4 @@
-"""The local network as a whole: start, link, mine, pay, cut, join, stop; and what a crash left behind."""
+"""The local network as a whole: start, mine, pay, look, stop; and what a crash left behind."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ import shutil
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pybitcoind.chain.consensus.pow import block_work
 from pybitcoind.chain.params import ChainParams
 
-from .process import NodeError, NodeProcess, RpcFailure, wait_until
+from .links import Links
+from .process import NodeError, NodeProcess, wait_until
 from .shape import Shape, chain_params
 
 DEFAULT_FOLDER = Path.home() / ".pybitcoin-localnet"
@@ -35,17 +34,6 @@ MAX_TRIES = 10**9
 def default_folder() -> Path:
     """Where the network lives if nobody says otherwise: $PYBITCOIN_LOCALNET, or in the home directory."""
     return Path(os.environ.get("PYBITCOIN_LOCALNET", DEFAULT_FOLDER))
-
-
-Link = tuple[str, str]
-"""Names of the node that dials and of the one that listens."""
-
-
-class RelayEnd(Protocol):
-    """What a delayed link is dialed by (relay.py)."""
-
-    port: int
-    delay: float
 
 
 @dataclass(slots=True)
@@ -64,16 +52,6 @@ class NodeStatus:
     p2p_port: int | None = None
     rpc_port: int | None = None
     web_port: int | None = None
-
-
-@dataclass(slots=True)
-class LinkStatus:
-    """A line of the shape. state: up, cut (by order), or down. delay: seconds one way."""
-
-    dialer: str
-    listener: str
-    state: str
-    delay: float = 0.0
 
 
 @dataclass(slots=True)
@@ -101,12 +79,9 @@ class LocalNetwork:
         self.chain = chain_params(Path(shape.chain)) if shape.chain else None
         chain = (self.chain.name, shape.chain) if self.chain else None
         self.nodes = {node.name: NodeProcess(node, folder / node.name, chain) for node in shape.nodes}
+        self.links = Links(shape, self.nodes)
         self._interval = shape.interval
         self.control_port = self.board_port = 0
-        self.cuts: set[Link] = set()
-        """Links that stay cut until they are healed."""
-        self.relays: dict[Link, RelayEnd] = {}
-        """Links that go through a relay, which delays them."""
         self.token = secrets.token_hex(16)
         self.supervisor = os.getpid()
 
@@ -186,7 +161,7 @@ class LocalNetwork:
         for node in chosen:
             node.wait_ready()
         self.save()
-        self._dial_all()
+        self.links.dial_all()
 
     def start_node(self, name: str) -> None:
         """One node up again, on its old ports, and linked."""
@@ -195,10 +170,7 @@ class LocalNetwork:
         self.save()
         node.wait_ready()
         self.save()
-        for link in self.links():
-            if name in link:
-                self._dial(*link)
-        self._wait_links(node)
+        self.links.dial_of(name)
 
     def stop_node(self, name: str) -> None:
         self.node(name).stop()
@@ -216,115 +188,6 @@ class LocalNetwork:
 
     def running(self) -> list[NodeProcess]:
         return [node for node in self.nodes.values() if node.running]
-
-    # Links: the dialing node holds each as an added node, so it comes back by itself.
-
-    def links(self) -> list[Link]:
-        """All of the shape, the cut ones too."""
-        return [(node.name, link) for node in self.shape.nodes for link in node.links]
-
-    def link_between(self, one: str, other: str) -> Link:
-        """The link of two nodes, whoever dials; NodeError if the shape has none."""
-        self.node(one), self.node(other)
-        for link in ((one, other), (other, one)):
-            if link in self.links():
-                return link
-        raise NodeError(f"{one} and {other} are not linked in this network")
-
-    def _whole_links(self) -> list[Link]:
-        """Those that are not cut, between nodes that run."""
-        running = {node.name for node in self.running()}
-        return [link for link in self.links() if link not in self.cuts and running.issuperset(link)]
-
-    def _address(self, dialer: str, listener: str) -> str:
-        relay = self.relays.get((dialer, listener))
-        return f"127.0.0.1:{relay.port if relay else self.nodes[listener].p2p_port}"
-
-    def _dial(self, dialer: str, listener: str) -> None:
-        """Unless the link is cut or the dialer stopped. A listener that is stopped is dialed when it runs."""
-        if (dialer, listener) in self.cuts or not self.nodes[dialer].running:
-            return
-        try:
-            self.nodes[dialer].rpc("addnode", self._address(dialer, listener), "add")
-        except RpcFailure as failure:
-            if failure.code != -23:  # added already
-                raise
-        if self.nodes[listener].running and not self.linked(dialer, listener):
-            self.nodes[dialer].rpc("addnode", self._address(dialer, listener), "onetry")
-
-    def linked(self, dialer: str, listener: str) -> bool:
-        """Whether dialer has a finished connection to listener."""
-        return self._address(dialer, listener) in self._dialed(dialer)
-
-    def _dialed(self, dialer: str) -> set[str]:
-        """Addresses to which dialer has a finished connection."""
-        peers = self.nodes[dialer].rpc("getpeerinfo")
-        return {peer["addr"] for peer in peers if peer["version"] and not peer["inbound"]}
-
-    def _wait_links(self, node: NodeProcess) -> None:
-        for dialer, listener in self._whole_links():
-            if node.name in (dialer, listener):
-                wait_until(f"{dialer} to be linked to {listener}", partial(self.linked, dialer, listener))
-
-    def _dial_all(self) -> None:
-        """Every link that is not cut is there."""
-        for link in self.links():
-            self._dial(*link)
-        for dialer, listener in self._whole_links():
-            wait_until(f"{dialer} to be linked to {listener}", partial(self.linked, dialer, listener))
-
-    def cut(self, dialer: str, listener: str) -> None:
-        """Cuts one link; it stays cut until `heal`, also when its nodes are stopped and started."""
-        self.cuts.add((dialer, listener))
-        if self.nodes[dialer].running:
-            self._hang_up(dialer, listener)
-
-    def _hang_up(self, dialer: str, listener: str) -> None:
-        node, address = self.nodes[dialer], self._address(dialer, listener)
-        try:
-            node.rpc("addnode", address, "remove")
-        except RpcFailure as failure:
-            if failure.code != -24:  # not added: the node was started while it was cut
-                raise
-        for peer in node.rpc("getpeerinfo"):
-            if peer["addr"] == address and not peer["inbound"]:
-                node.rpc("disconnectnode", nodeid=peer["id"])
-        wait_until(f"{dialer} to be cut from {listener}", lambda: not self.linked(dialer, listener))
-
-    def heal(self, dialer: str, listener: str) -> None:
-        """One link is there again, once both its nodes run."""
-        self.cuts.discard((dialer, listener))
-        self._dial(dialer, listener)
-        if (dialer, listener) in self._whole_links():
-            wait_until(f"{dialer} to be linked to {listener}", partial(self.linked, dialer, listener))
-
-    def partition(self, *groups: Iterable[str]) -> list[Link]:
-        """Cuts every link between nodes of different groups; they stay cut until `join`. The links cut."""
-        group_of = {name: i for i, group in enumerate(groups) for name in group}
-        cut = [
-            (dialer, listener)
-            for dialer, listener in self.links()
-            if dialer in group_of and listener in group_of and group_of[dialer] != group_of[listener]
-        ]
-        for link in cut:
-            self.cut(*link)
-        return cut
-
-    def join(self) -> None:
-        """Every link of the shape is there again."""
-        self.cuts.clear()
-        self._dial_all()
-
-    def reroute(self, dialer: str, listener: str, relay: RelayEnd | None) -> None:
-        """The link goes through relay from now on; None: straight."""
-        if (dialer, listener) not in self.cuts and self.nodes[dialer].running:
-            self._hang_up(dialer, listener)
-        if relay is None:
-            self.relays.pop((dialer, listener), None)
-        else:
-            self.relays[dialer, listener] = relay
-        if (dialer, listener) not in self.cuts:
-            self.heal(dialer, listener)
 
     # Blocks and money
 
@@ -389,15 +252,6 @@ class LocalNetwork:
                 self.stop_node(miner.name)
                 self.start_node(miner.name)
 
-    def reachable(self, name: str) -> list[str]:
-        """The node and all that run and are linked with it, over others or not."""
-        found = [name]
-        for node in found:
-            for link in self._whole_links():
-                if node in link:
-                    found += [other for other in link if other not in found]
-        return found
-
     def tips(self) -> dict[str, str]:
         return {node.name: node.rpc("getbestblockhash") for node in self.running()}
 
@@ -422,21 +276,6 @@ class LocalNetwork:
         """One row a node, asked of all at once."""
         with ThreadPoolExecutor(max(1, len(self.nodes))) as pool:
             return list(pool.map(self._status_of, self.nodes.values()))
-
-    def link_status(self) -> list[LinkStatus]:
-        """One row a link of the shape."""
-        dialed: dict[str, set[str]] = {}
-        for node in self.running():
-            if node.shape.links:
-                with suppress(NodeError):  # on its way up or down
-                    dialed[node.name] = self._dialed(node.name)
-        return [self._link_status(link, dialed) for link in self.links()]
-
-    def _link_status(self, link: Link, dialed: dict[str, set[str]]) -> LinkStatus:
-        relay = self.relays.get(link)
-        up = self._address(*link) in dialed.get(link[0], ())
-        state = "cut" if link in self.cuts else "up" if up else "down"
-        return LinkStatus(*link, state, relay.delay if relay else 0.0)
 
     def _status_of(self, node: NodeProcess) -> NodeStatus:
         row = NodeStatus(node.name, node.shape.role, node.running)

@@ -102,13 +102,13 @@ class Orders:
         return f"{amount} BTC for {to}: {txid} in block {block}"
 
     def _cut(self, arguments: Arguments) -> str:
-        link = self._network.link_between(_given(arguments, "one"), _given(arguments, "other"))
-        self._network.cut(*link)
+        link = self._network.links.between(_given(arguments, "one"), _given(arguments, "other"))
+        self._network.links.cut(*link)
         return f"{link[0]} and {link[1]} are cut from each other"
 
     def _link(self, arguments: Arguments) -> str:
-        link = self._network.link_between(_given(arguments, "one"), _given(arguments, "other"))
-        self._network.heal(*link)
+        link = self._network.links.between(_given(arguments, "one"), _given(arguments, "other"))
+        self._network.links.heal(*link)
         return f"{link[0]} and {link[1]} are linked again"
 
     def _partition(self, arguments: Arguments) -> str:
@@ -124,26 +124,26 @@ class Orders:
             groups.append([name for name in self._network.nodes if name not in named])
         if len(groups) < 2 or not all(groups):
             raise NodeError("a partition has two sides or more, each with a node")
-        cut = self._network.partition(*groups)
+        cut = self._network.links.partition(*groups)
         sides = " | ".join(", ".join(group) for group in groups)
         return f"{_counted(len(cut), 'link')} cut: {sides}"
 
     def _heal(self, arguments: Arguments) -> str:
-        cut = len(self._network.cuts)
-        self._network.join()
+        cut = len(self._network.links.cuts)
+        self._network.links.join()
         return f"all links are whole; {cut} had been cut"
 
     def _delay(self, arguments: Arguments) -> str:
-        link = self._network.link_between(_given(arguments, "one"), _given(arguments, "other"))
+        link = self._network.links.between(_given(arguments, "one"), _given(arguments, "other"))
         milliseconds = _whole(arguments, "ms", 0, MAX_DELAY)
         if self.loop is None:
             raise NodeError("this network has no page, and so no relays that delay")
-        old = self._network.relays.get(link)
+        old = self._network.links.relays.get(link)
         relay = None
         if milliseconds:
             relay = Relay(self._network.nodes[link[1]].p2p_port, milliseconds / 1000)
             self.loop.start_relay(relay)
-        self._network.reroute(*link, relay)
+        self._network.links.reroute(*link, relay)
         if isinstance(old, Relay):
             self.loop.stop_relay(old)
         what = f"takes {milliseconds} ms one way" if milliseconds else "is not delayed any more"

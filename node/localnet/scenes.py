@@ -40,7 +40,7 @@ def reorg(network: LocalNetwork, depth: int, name: str = "") -> Reorg:
     if not 1 <= depth <= min(MAX_DEPTH, height):
         raise NodeError(f"a reorganisation takes 1 to {min(MAX_DEPTH, height)} blocks back, not {depth}")
     left = [str(rival.rpc("getblockhash", at)) for at in range(height - depth + 1, height + 1)]
-    followers = network.reachable(rival.name)
+    followers = network.links.reachable(rival.name)
     rival.rpc("invalidateblock", left[0])
     try:
         joined = network.mine(depth + 1, rival)

@@ -62,9 +62,9 @@ def test_an_order_needs_cookie_token_and_origin(board: Board) -> None:
     fields = {"groups": "full1", "form_token": token}
 
     assert client.post("/order/partition", fields, Origin=own).status == 303
-    assert board._network.cuts
+    assert board._network.links.cuts
     assert client.post("/order/heal", {"form_token": token}, Origin=own).status == 303
-    assert not board._network.cuts
+    assert not board._network.links.cuts
 
     for headers in (
         {"Origin": "http://evil.example"},
@@ -82,7 +82,7 @@ def test_an_order_needs_cookie_token_and_origin(board: Board) -> None:
     for method in ("GET", "HEAD", "PUT", "DELETE"):
         assert client.ask(method, f"/order/partition?groups=full1&form_token={token}").status == 405
     assert client.ask("GET", "/", headers={"Host": f"evil.example:{board.port}"}).status == 421
-    assert not board._network.cuts, "nothing of that was obeyed"
+    assert not board._network.links.cuts, "nothing of that was obeyed"
 
 
 def test_what_was_ordered_is_told_as_text(board: Board) -> None:

@@ -74,8 +74,8 @@ def test_cuts_are_remembered_while_nodes_are_down(network: LocalNetwork) -> None
     orders = Orders(network, lambda: None)
     done = orders.obey("partition", {"groups": "full1,spv1"})
     assert done == "3 links cut: full1, spv1 | full2, miner1"
-    assert network.cuts == {("full2", "full1"), ("miner1", "full1"), ("spv1", "full2")}
-    assert {(row.dialer, row.listener): row.state for row in network.link_status()} == {
+    assert network.links.cuts == {("full2", "full1"), ("miner1", "full1"), ("spv1", "full2")}
+    assert {(row.dialer, row.listener): row.state for row in network.links.status()} == {
         ("full2", "full1"): "cut",
         ("miner1", "full1"): "cut",
         ("miner1", "full2"): "down",
@@ -84,7 +84,7 @@ def test_cuts_are_remembered_while_nodes_are_down(network: LocalNetwork) -> None
     }
     assert orders.obey("link", {"one": "full1", "other": "full2"}) == "full2 and full1 are linked again"
     assert orders.obey("heal", {}) == "all links are whole; 2 had been cut"
-    assert network.cuts == set()
+    assert network.links.cuts == set()
 
 
 def test_snapshots_are_copies(network: LocalNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
