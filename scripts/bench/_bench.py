@@ -1,4 +1,4 @@
-"""What the benchmarks share: where the outside data is, the daemon's starter, one line a figure."""
+"""What the benchmarks share: their arguments, where the outside data is, the daemon's starter, figures."""
 
 from __future__ import annotations
 
@@ -7,9 +7,34 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))  # node_process.py starts daemons for tests and benchmarks alike
+
+
+def arguments(*defaults: Any) -> list[Any]:
+    """What the command line gives: a value for each default, of its type; the default where it gives none.
+
+    A list as the last default takes all words that are left. --help shows the script's docstring, which has
+    the usage, and so do words that do not fit.
+    """
+    words, values = sys.argv[1:], list(defaults)
+    usage = (sys.modules["__main__"].__doc__ or "").strip()
+    if {"-h", "--help"} & {*words}:
+        print(usage)
+        sys.exit()
+    try:
+        for i, default in enumerate(defaults):
+            if isinstance(default, list) and words:
+                values[i], words = [type(default[0])(word) for word in words], []
+            elif words:
+                values[i] = type(default)(words.pop(0))
+    except ValueError as error:
+        sys.exit(f"{usage}\n\n{error}")
+    if words:
+        sys.exit(f"{usage}\n\nwhat is {' '.join(words)}?")
+    return values
 
 
 def outside_data(name: str) -> Path:

@@ -29,6 +29,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from _bench import arguments
+
 from pybitcoind.chain.block_template import make_coinbase
 from pybitcoind.chain.consensus.blocks import block_subsidy
 from pybitcoind.chain.consensus.pow import bits_to_target
@@ -503,9 +505,10 @@ def empty_headers(last: BlockHeader, count: int) -> list[BlockHeader]:
 
 
 if __name__ == "__main__":
-    for name in sys.argv[2:] or list(KINDS):
+    inputs, kinds = arguments(100_000, list(KINDS))
+    for name in kinds:
         began = time.perf_counter()
-        chain = make_chain(name, int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)
+        chain = make_chain(name, inputs)
         print(
             f"{name:9} height {chain.height}, {chain.blocks_with_spends} blocks that spend, "
             f"{chain.inputs} inputs, {chain.outputs} outputs, {chain.signatures} signatures, "

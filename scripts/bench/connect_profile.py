@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from _bench import arguments
 from _chains import KINDS, make_chain
 
 from pybitcoind.chain.consensus.blocks import check_block, contextual_check_block
@@ -167,9 +168,4 @@ def main(runs: int, inputs: int, kinds: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    main(
-        int(arguments[0]) if arguments else 3,
-        int(arguments[1]) if len(arguments) > 1 else 20_000,
-        arguments[2:] or list(KINDS),
-    )
+    main(*arguments(3, 20_000, list(KINDS)))

@@ -1,7 +1,9 @@
 """-dbcache against what the coins in memory really take when the cache says that it is full.
 
-Usage: python scripts/bench/dbcache.py [megabytes ...]. Memory is that of a process of its own (RssAnon),
-which for coins that were read holds SQLite's page cache too.
+Memory is that of a process of its own (RssAnon), which for coins that were read holds SQLite's page cache
+too.
+
+Usage: scripts/bench/dbcache.py [MEGABYTES ...]
 """
 
 from __future__ import annotations
@@ -9,16 +11,16 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from _bench import ROOT, Figures
+from _bench import ROOT, Figures, arguments
 from coins_child import SHAPES
 
-BUDGETS = (50, 100, 450)
+BUDGETS = [50, 100, 450]
 TOLERANCE = 0.10
 
 
-def main() -> None:
+def main(budgets: list[int]) -> None:
     figures = Figures()
-    for budget in map(int, sys.argv[1:] or BUDGETS):
+    for budget in budgets:
         for shape, what in SHAPES.items():
             command = [sys.executable, str(ROOT / "tests" / "coins_child.py"), shape, str(budget << 20)]
             output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -31,4 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*arguments(BUDGETS))

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from _bench import ROOT, Figures
+from _bench import ROOT, Figures, arguments
 from mini_wallet import MiniWallet, Utxo, mine, outputs_of
 from node_process import Daemon
 
@@ -192,4 +192,4 @@ def main(requests: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100)
+    main(*arguments(100))

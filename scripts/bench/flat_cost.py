@@ -13,12 +13,11 @@ from __future__ import annotations
 import asyncio
 import random
 import struct
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-from _bench import Figures
+from _bench import Figures, arguments
 
 from pybitcoind.chain.block_template import make_coinbase
 from pybitcoind.chain.chainstate import Chainstate
@@ -142,5 +141,4 @@ async def main(blocks: int, few: int, many: int) -> None:
 
 
 if __name__ == "__main__":
-    arguments = [int(text) for text in sys.argv[1:]]
-    asyncio.run(main(*[*arguments, *(25, 20_000, 2_000_000)[len(arguments) :]]))
+    asyncio.run(main(*arguments(25, 20_000, 2_000_000)))

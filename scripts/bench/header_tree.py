@@ -1,7 +1,9 @@
 """What a million headers cost: loading them, in time and memory, and finding one's way among them.
 
-Usage: python scripts/bench/header_tree.py [number of headers] [folder for the files]. Makes a regtest chain
-without proof of work, as index.sqlite has it, and opens a chain manager on it in processes of their own.
+Makes a regtest chain without proof of work, as index.sqlite has it, and opens a chain manager on it in
+processes of their own.
+
+Usage: scripts/bench/header_tree.py [HEADERS [FOLDER]]      (FOLDER: where the files go)
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from _bench import Figures
+from _bench import Figures, arguments
 from ports import make_ports
 
 from pybitcoind.chain.header_tree import HeaderNode, HeaderStatus, fork_point
@@ -100,13 +102,10 @@ async def measure(folder: Path, headers_only: bool) -> None:
     await chain.abandon()
 
 
-def main() -> None:
-    if sys.argv[1:2] == ["--measure"]:
-        return asyncio.run(measure(Path(sys.argv[2]), sys.argv[3] == "headers"))
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else MILLION
+def main(count: int, folder: str) -> None:
     share = count / MILLION
     figures = Figures()
-    with tempfile.TemporaryDirectory(dir=sys.argv[2] if len(sys.argv) > 2 else None) as name:
+    with tempfile.TemporaryDirectory(dir=folder or None) as name:
         asyncio.run(make_chain(Path(name), count))
         for kind, what in (("headers", "an SPV node"), ("full", "a full node")):
             runs = []
@@ -131,4 +130,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--measure"]:
+        asyncio.run(measure(Path(sys.argv[2]), sys.argv[3] == "headers"))
+    else:
+        main(*arguments(MILLION, ""))

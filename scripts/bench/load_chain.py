@@ -15,7 +15,7 @@ import os
 import sys
 from pathlib import Path
 
-from _bench import Figures, outside_data
+from _bench import Figures, arguments, outside_data
 from _loads import KERNEL, OURS, Load, load, need_kernel
 
 TIP = "10b98c99e27acb82d318194371a7657844a469ed5629efff515b7ab591081399"
@@ -49,5 +49,4 @@ def main(runs: int, all_threads: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    arguments = [int(text) for text in sys.argv[1:]] or [5]
-    main(arguments[0], arguments[1:] or sorted({1, os.cpu_count() or 1}))
+    main(*arguments(5, sorted({1, os.cpu_count() or 1})))

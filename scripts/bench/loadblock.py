@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from _bench import Figures
+from _bench import Figures, arguments
 from _chains import Chain, empty_headers, file_headers, make_chain
 from core_process import CoreDaemon
 from node_process import Daemon, environment
@@ -128,5 +128,4 @@ def main(runs: int, inputs: int) -> None:
 
 
 if __name__ == "__main__":
-    arguments = [int(text) for text in sys.argv[1:]]
-    main(arguments[0] if arguments else 3, arguments[1] if len(arguments) > 1 else 100_000)
+    main(*arguments(3, 100_000))

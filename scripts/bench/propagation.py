@@ -9,13 +9,12 @@ Each node is asked by waitforblock, so an answer comes with the event and not wi
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from _bench import Figures
+from _bench import Figures, arguments
 
 from pybitcoind.node.localnet.client import RpcClient
 from pybitcoind.node.localnet.network import LocalNetwork
@@ -61,4 +60,4 @@ def main(blocks: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 50)
+    main(*arguments(50))

@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
 """What the block rules cost per input, scripts aside, on the chain of regtest-signatures.dat.
 
-Usage: scripts/bench/rules.py PATH_TO_regtest-signatures.dat
+Usage: scripts/bench/rules.py
 """
 
 from __future__ import annotations
 
 import struct
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
+
+from _bench import arguments, outside_data
 
 from pybitcoind.chain.consensus.blocks import check_block, contextual_check_block
 from pybitcoind.chain.consensus.connect import spend_block, spent_outpoints
@@ -24,8 +24,8 @@ from pybitcoind.chain.primitives.block import Block
 from pybitcoind.chain.primitives.transaction import Coin, OutPoint
 
 
-def main(path: str) -> None:
-    raw = Path(path).read_bytes()
+def main() -> None:
+    raw = outside_data("regtest-signatures.dat").read_bytes()
     params = regtest()
     genesis = params.genesis
     tip = HeaderNode(genesis.header, None, block_work(genesis.header.bits))
@@ -67,4 +67,5 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    arguments()
+    main()

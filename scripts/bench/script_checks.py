@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What a signature check costs: each common form, with templates and without, on one thread and on several.
 
-Reads data/regtest-signatures.dat of the test data: PYBITCOIND_TEST_DATA, or shared beside the checkout.
+Reads data/regtest-signatures.dat of the outside test data. Usage: scripts/bench/script_checks.py
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from _bench import arguments, outside_data
 
 from pybitcoind.chain.primitives.block import Block
 from pybitcoind.chain.primitives.transaction import OutPoint, TxOut
@@ -46,8 +48,7 @@ def microseconds(work: Callable[[], object], count: int) -> float:
 
 
 def main() -> None:
-    root = Path(os.environ.get("PYBITCOIND_TEST_DATA", Path(__file__).parents[3] / "shared"))
-    all_digests = load(root / "data/regtest-signatures.dat")
+    all_digests = load(outside_data("regtest-signatures.dat"))
     by_form: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for n, digests in enumerate(all_digests):
         assert digests.spent is not None
@@ -78,4 +79,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    arguments()
     main()

@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from _bench import Figures
+from _bench import Figures, arguments
 from node_process import Daemon
 
 
@@ -55,4 +55,4 @@ def main(runs: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
+    main(*arguments(20))

@@ -1,6 +1,6 @@
 """What storage costs on this machine: coins, blocks, headers, and a trip to a database's thread.
 
-Usage: python scripts/bench/storage.py [folder for the files]. Takes some ten seconds.
+Takes some ten seconds. Usage: scripts/bench/storage.py [FOLDER]      (where the files go)
 """
 
 from __future__ import annotations
@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from _bench import arguments
 
 from pybitcoind.chain.params import regtest
 from pybitcoind.chain.primitives.hashes import sha256d
@@ -106,12 +107,12 @@ async def blocks(storage: FileStorage, rng: random.Random) -> None:
     await store.close()
 
 
-async def main() -> None:
+async def main(parent: str) -> None:
     rng = random.Random(1)
-    with tempfile.TemporaryDirectory(dir=sys.argv[1] if len(sys.argv) > 1 else None) as folder:
+    with tempfile.TemporaryDirectory(dir=parent or None) as folder:
         await coins(FileStorage(Path(folder)), rng)
         await blocks(FileStorage(Path(folder)), rng)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(*arguments("")))

@@ -22,7 +22,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from _bench import ROOT, Figures
+from _bench import ROOT, Figures, arguments
 
 from pybitcoind.node.testing import BitcoinNetwork
 
@@ -145,4 +145,4 @@ def main(runs: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 9)
+    main(*arguments(9))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sys
 
-from _bench import Figures
+from _bench import Figures, arguments
 from _chains import KINDS, make_chain
 from _loads import KERNEL, OURS, load, need_kernel
 
@@ -57,9 +57,4 @@ def main(runs: int, inputs: int, kinds: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    main(
-        int(arguments[0]) if arguments else 3,
-        int(arguments[1]) if len(arguments) > 1 else 100_000,
-        arguments[2:] or list(KINDS),
-    )
+    main(*arguments(3, 100_000, list(KINDS)))
