@@ -16,12 +16,12 @@ find_python() {
     return 1
 }
 
-# ensure_venv EXTRAS: leaves .venv with the project and EXTRAS ("test") installed in editable mode.
+# ensure_venv EXTRAS: leaves .venv with the project and EXTRAS ("test", or none) installed in editable mode. Who
+# needs no extras is content with a .venv that has some.
 ensure_venv() {
-    local extras=$1 stamp wanted python
-    stamp=".venv/.installed-${extras:-base}"
-    wanted=$(cat setup.cfg pyproject.toml | cksum)
-    if [ -x .venv/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
+    local extras=$1 stamp=.venv/.installed wanted python
+    wanted="$(cat setup.cfg pyproject.toml | cksum) $extras"
+    if [[ -x .venv/bin/python && "$(cat "$stamp" 2>/dev/null)" == "$wanted"* ]]; then
         return
     fi
     python=$(find_python)
