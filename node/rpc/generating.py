@@ -22,8 +22,8 @@ from .amounts import Json
 from .arguments import ARR, BOOL, HEX_TEXT, INT, STR, UINT64, is_hex, parse_str
 from .context import RpcContext
 from .errors import RpcCode, RpcError, invalid_parameter, misc_error
-from .mempool import decode_tx
 from .registry import OPTIONAL, Arg, Result, ResultType, cli, method
+from .tx_hex import tx_from_hex
 
 R = ResultType
 DEFAULT_MAX_TRIES = 1_000_000
@@ -153,13 +153,7 @@ def _transaction(ctx: RpcContext, text: str) -> Transaction:
         if entry is None:
             raise RpcError(RpcCode.INVALID_ADDRESS_OR_KEY, f"Transaction {text} not in mempool.")
         return entry.tx
-    tx = decode_tx(text)
-    if tx is None:
-        raise RpcError(
-            RpcCode.DESERIALIZATION_ERROR,
-            f"Transaction decode failed for {text}. Make sure the tx has at least one input.",
-        )
-    return tx
+    return tx_from_hex(text, complaint=f"Transaction decode failed for {text}.")
 
 
 @method(

@@ -1,47 +1,34 @@
-"""Category "blockchain" and "rawtransactions": looking into the mempool, and sending transactions to it."""
+"""Category "blockchain": looking into the mempool, at what spends, and at orphans."""
 
 from __future__ import annotations
 
-from pybitcoind.chain.consensus.errors import TxFault, TxInvalid
 from pybitcoind.chain.mempool.entry import MempoolEntry
 from pybitcoind.chain.mempool.pool import Mempool
-from pybitcoind.chain.mempool.results import PackageFault, PackageResult, TxAccept
-from pybitcoind.chain.policy.feerate import fee_for
 from pybitcoind.chain.primitives.hashes import hash_hex
-from pybitcoind.chain.primitives.serialize import DecodeError
 from pybitcoind.chain.primitives.transaction import OutPoint, Transaction
-from pybitcoind.chain.script.script import MAX_SCRIPT_SIZE, has_valid_ops, is_unspendable
 from pybitcoind.chain.storage.database import StorageError
 
-from ..broadcast import BroadcastError, broadcast_transaction
-from .amounts import Amount, Json, amount_from_value, feerate_from_value
+from .amounts import Amount, Json
 from .arguments import (
-    AMOUNT_TEXT,
     ANY_NUM,
     ARR,
     BOOL,
     HASH,
-    HEX_TEXT,
     NUM,
     OBJ,
     OBJ_NAMED_PARAMS,
     check_object,
     expect_type,
-    from_hex,
     parse_bool,
     parse_hash,
     parse_int,
-    parse_str,
     parse_verbosity,
 )
 from .context import RpcContext
-from .documents import CREATE_AND_SIGN
 from .errors import RpcCode, RpcError, invalid_parameter, misc_error
 from .registry import OPTIONAL, Arg, Result, ResultType, cli, curl, method
 
 R = ResultType
-MAX_PACKAGE_COUNT = 25
-DEFAULT_MAX_RAW_FEERATE = "0.10"
 
 _ENTRY_FIELDS = (
     Result(
@@ -538,261 +525,3 @@ async def getorphantxs(ctx: RpcContext, verbosity: Json) -> Json:
         | ({"hex": tx.raw.hex()} if level == 2 else {})
         for tx, peers in orphans
     ]
-
-
-# Sending
-
-
-def decode_tx(text: str, witness: bool | None = None) -> Transaction | None:
-    """A transaction from hex, with witness, without, or as it turns out; None if it is none.
-
-    Some bytes can be read both ways: what has scripts that make sense wins, then what has a witness.
-    """
-    raw = from_hex(text)
-    if raw is None:
-        return None
-    first = None
-    for allow_witness in (True, False) if witness is None else (witness,):
-        try:
-            tx = Transaction.decode(raw, allow_witness=allow_witness)
-        except DecodeError:
-            continue
-        if _makes_sense(tx):
-            return tx
-        first = first or tx
-    return first
-
-
-def _makes_sense(tx: Transaction) -> bool:
-    scripts = [] if tx.is_coinbase else [txin.script_sig for txin in tx.vin]
-    scripts += [out.script_pubkey for out in tx.vout]
-    return all(len(script) <= MAX_SCRIPT_SIZE and has_valid_ops(script) for script in scripts)
-
-
-_MAX_FEERATE = Arg(
-    "maxfeerate",
-    AMOUNT_TEXT,
-    "Reject transactions whose fee rate is higher than the specified value, expressed in BTC/kvB.\n"
-    "Fee rates larger than 1BTC/kvB are rejected.\nSet to 0 to accept any fee rate.",
-    DEFAULT_MAX_RAW_FEERATE,
-)
-
-
-@method(
-    "rawtransactions",
-    "Submit a raw transaction (serialized, hex-encoded) to the network.\n\n"
-    "If -privatebroadcast is disabled, then the transaction will be put into the\n"
-    "local mempool of the node and will be sent unconditionally to all currently\n"
-    "connected peers, so using sendrawtransaction for manual rebroadcast will degrade\n"
-    "privacy by leaking the transaction's origin, as nodes will normally not\n"
-    "rebroadcast non-wallet transactions already in their mempool.\n\n"
-    "If -privatebroadcast is enabled, then the transaction will be sent only via\n"
-    "dedicated, short-lived connections to Tor or I2P peers or IPv4/IPv6 peers\n"
-    "via the Tor network. This conceals the transaction's origin. The transaction\n"
-    "will only enter the local mempool when it is received back from the network.\n"
-    "\nA specific exception, RPC_TRANSACTION_ALREADY_IN_UTXO_SET, may throw if the transaction cannot be "
-    "added to the mempool.\n"
-    "\nRelated RPCs: createrawtransaction, signrawtransactionwithkey\n",
-    args=(
-        Arg("hexstring", HEX_TEXT, "The hex string of the raw transaction"),
-        _MAX_FEERATE,
-        Arg(
-            "maxburnamount",
-            AMOUNT_TEXT,
-            "Reject transactions with provably unspendable outputs (e.g. 'datacarrier' "
-            "outputs that use the "
-            "OP_RETURN opcode) greater than the specified value, expressed in BTC.\n"
-            "If burning funds through unspendable outputs is desired, increase this value.\n"
-            "This check is based on heuristics and does not guarantee spendability of outputs.\n",
-            "0.00",
-        ),
-    ),
-    result=Result(R.STR_HEX, "", "The transaction hash in hex"),
-    examples=CREATE_AND_SIGN
-    + "\nSend the transaction (signed hex)\n"
-    + cli("sendrawtransaction", '"signedhex"')
-    + "\nAs a JSON-RPC call\n"
-    + curl("sendrawtransaction", '"signedhex"'),
-)
-async def sendrawtransaction(ctx: RpcContext, hexstring: str, maxfeerate: Json, maxburnamount: Json) -> Json:
-    max_burn = amount_from_value(maxburnamount)
-    tx = decode_tx(hexstring)
-    if tx is None:
-        raise RpcError(
-            RpcCode.DESERIALIZATION_ERROR, "TX decode failed. Make sure the tx has at least one input."
-        )
-    for txout in tx.vout:
-        burns = is_unspendable(txout.script_pubkey) or not has_valid_ops(txout.script_pubkey)
-        if burns and txout.value > max_burn:
-            raise RpcError(
-                RpcCode.TRANSACTION_ERROR,
-                "Unspendable output exceeds maximum configured by user (maxburnamount)",
-            )
-    max_fee = fee_for(feerate_from_value(maxfeerate), tx.vsize)
-    try:
-        await broadcast_transaction(ctx.node, tx, max_fee)
-    except BroadcastError as error:
-        raise RpcError(error.code, str(error)) from None
-    return hash_hex(tx.txid)
-
-
-@method(
-    "rawtransactions",
-    "Returns result of mempool acceptance tests indicating if raw transaction(s) (serialized, hex-encoded) "
-    "would be accepted by mempool.\n"
-    "\nIf multiple transactions are passed in, parents must come before children and package "
-    "policies apply: "
-    "the transactions cannot conflict with any mempool transactions or each other.\n"
-    "\nIf one transaction fails, other transactions may not be fully validated (the 'allowed' key will be "
-    "blank).\n"
-    f"\nThe maximum number of transactions allowed is {MAX_PACKAGE_COUNT}.\n"
-    "\nThis checks if transactions violate the consensus or policy rules.\n"
-    "\nSee sendrawtransaction call.\n",
-    args=(
-        Arg(
-            "rawtxs",
-            ARR,
-            "An array of hex strings of raw transactions.",
-            inner=(Arg("rawtx", HEX_TEXT, "", OPTIONAL),),
-        ),
-        _MAX_FEERATE,
-    ),
-    result=Result(
-        R.ARR,
-        description="The result of the mempool acceptance test for each raw transaction in the input "
-        "array.\n"
-        "Returns results for each transaction in the same order they were passed in.\n"
-        "Transactions that cannot be fully validated due to failures in other transactions "
-        "will not contain "
-        "an 'allowed' result.\n",
-        inner=(
-            Result(
-                R.OBJ,
-                inner=(
-                    Result(R.STR_HEX, "txid", "The transaction hash in hex"),
-                    Result(R.STR_HEX, "wtxid", "The transaction witness hash in hex"),
-                    Result(
-                        R.STR,
-                        "package-error",
-                        "Package validation error, if any (only possible if rawtxs had more than "
-                        "1 transaction).",
-                        optional=True,
-                    ),
-                    Result(
-                        R.BOOL,
-                        "allowed",
-                        "Whether this tx would be accepted to the mempool and pass "
-                        "client-specified maxfeerate. If not present, the tx was not fully "
-                        "validated due to a failure in another tx in the list.",
-                        optional=True,
-                    ),
-                    Result(
-                        R.NUM,
-                        "vsize",
-                        "Virtual transaction size as defined in BIP 141. This is different "
-                        "from actual serialized size for witness transactions as witness "
-                        "data is discounted (only present when 'allowed' is true)",
-                        optional=True,
-                    ),
-                    Result(
-                        R.OBJ,
-                        "fees",
-                        "Transaction fees (only present if 'allowed' is true)",
-                        (
-                            Result(R.STR_AMOUNT, "base", "transaction fee in BTC"),
-                            Result(
-                                R.STR_AMOUNT,
-                                "effective-feerate",
-                                "the effective feerate in BTC per KvB. May differ from the base "
-                                "feerate if, for example, there are modified fees from "
-                                "prioritisetransaction or a package feerate was used.",
-                            ),
-                            Result(
-                                R.ARR,
-                                "effective-includes",
-                                "transactions whose fees and vsizes are included in effective-feerate.",
-                                (Result(R.STR_HEX, "", "transaction wtxid in hex"),),
-                            ),
-                        ),
-                        optional=True,
-                    ),
-                    Result(
-                        R.STR,
-                        "reject-reason",
-                        "Rejection reason (only present when 'allowed' is false)",
-                        optional=True,
-                    ),
-                    Result(
-                        R.STR,
-                        "reject-details",
-                        "Rejection details (only present when 'allowed' is false and "
-                        "rejection details exist)",
-                        optional=True,
-                    ),
-                ),
-            ),
-        ),
-    ),
-    examples=CREATE_AND_SIGN
-    + "\nTest acceptance of the transaction (signed hex)\n"
-    + cli("testmempoolaccept", "'[\"signedhex\"]'")
-    + "\nAs a JSON-RPC call\n"
-    + curl("testmempoolaccept", '["signedhex"]'),
-    needs_chain=True,
-)
-async def testmempoolaccept(ctx: RpcContext, rawtxs: Json, maxfeerate: Json) -> Json:
-    if not 1 <= len(rawtxs) <= MAX_PACKAGE_COUNT:
-        raise invalid_parameter(f"Array must contain between 1 and {MAX_PACKAGE_COUNT} transactions.")
-    feerate = feerate_from_value(maxfeerate)
-    txs: list[Transaction] = []
-    for value in rawtxs:
-        text = parse_str(value)
-        tx = decode_tx(text)
-        if tx is None:
-            raise RpcError(
-                RpcCode.DESERIALIZATION_ERROR,
-                f"TX decode failed: {text} Make sure the tx has at least one input.",
-            )
-        txs.append(tx)
-    result = await _test_accept(ctx, txs)
-    rows: list[Json] = []
-    stopped = False
-    for tx in txs:
-        row: dict[str, Json] = {"txid": hash_hex(tx.txid), "wtxid": hash_hex(tx.wtxid)}
-        rows.append(row)
-        if result.fault is PackageFault.POLICY:
-            row["package-error"] = str(result)
-        found = result.results.get(tx.wtxid)
-        if stopped or found is None:
-            continue
-        if isinstance(found, TxAccept):
-            max_fee = fee_for(feerate, found.vsize)
-            if max_fee and found.fee > max_fee:
-                row["allowed"], row["reject-reason"] = False, "max-fee-exceeded"
-                stopped = True
-                continue
-            row["allowed"], row["vsize"] = True, found.vsize
-            row["fees"] = {
-                "base": Amount(found.fee),
-                "effective-feerate": Amount(found.effective_feerate),
-                "effective-includes": [hash_hex(wtxid) for wtxid in found.effective_wtxids],
-            }
-        elif isinstance(found, TxInvalid):
-            row["allowed"] = False
-            if found.fault is TxFault.MISSING_INPUTS:
-                row["reject-reason"] = "missing-inputs"
-            else:
-                row["reject-reason"], row["reject-details"] = found.reason, str(found)
-    return rows
-
-
-async def _test_accept(ctx: RpcContext, txs: list[Transaction]) -> PackageResult:
-    """One transaction is judged by itself; several by the rules for packages too."""
-    if len(txs) > 1:
-        return await ctx.chain.test_package(txs)
-    result = PackageResult()
-    try:
-        result.results[txs[0].wtxid] = await ctx.chain.accept_transaction(txs[0], test_only=True)
-    except TxInvalid as error:
-        result.results[txs[0].wtxid] = error
-    return result

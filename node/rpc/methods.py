@@ -16,8 +16,10 @@ NODE = {
     "pruneblockchain waitfornewblock waitforblock waitforblockheight getblockfilter",
     "coins": "gettxout gettxoutsetinfo scantxoutset",
     "mempool": "getmempoolinfo getrawmempool getmempoolentry getmempoolancestors getmempooldescendants "
-    "gettxspendingprevout getorphantxs sendrawtransaction testmempoolaccept",
-    "packages": "submitpackage getmempoolcluster getmempoolfeeratediagram savemempool importmempool",
+    "gettxspendingprevout getorphantxs",
+    "clusters": "getmempoolcluster getmempoolfeeratediagram",
+    "mempool_file": "savemempool importmempool",
+    "submission": "sendrawtransaction testmempoolaccept submitpackage",
     "rawtransactions": "getrawtransaction decoderawtransaction decodescript createrawtransaction "
     "signrawtransactionwithkey",
     "txoutproof": "gettxoutproof verifytxoutproof",

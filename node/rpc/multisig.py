@@ -16,9 +16,9 @@ from .amounts import Json
 from .arguments import ARR, HEX_TEXT, INT, STR, is_hex, parse_str
 from .context import RpcContext
 from .errors import RpcCode, RpcError, invalid_parameter
-from .mempool import decode_tx
 from .rawtransactions import find_spent
 from .registry import OPTIONAL, Arg, Result, ResultType, cli, curl, method
+from .tx_hex import tx_from_hex
 
 R = ResultType
 MAX_KEYS = 20
@@ -156,15 +156,10 @@ async def createmultisig(ctx: RpcContext, nrequired: int, keys: Json, address_ty
     examples=cli("combinerawtransaction", '\'["myhex1", "myhex2", "myhex3"]\''),
 )
 async def combinerawtransaction(ctx: RpcContext, txs: Json) -> Json:
-    copies: list[Transaction] = []
-    for index, text in enumerate(txs):
-        tx = decode_tx(parse_str(text), True)
-        if tx is None:
-            raise RpcError(
-                RpcCode.DESERIALIZATION_ERROR,
-                f"TX decode failed for tx {index}. Make sure the tx has at least one input.",
-            )
-        copies.append(tx)
+    copies = [
+        tx_from_hex(parse_str(text), True, complaint=f"TX decode failed for tx {index}.")
+        for index, text in enumerate(txs)
+    ]
     if not copies:
         raise RpcError(RpcCode.DESERIALIZATION_ERROR, "Missing transactions")
     assert ctx.mempool is not None  # raises where the node has none

@@ -60,10 +60,10 @@ from .arguments import (
 from .context import RpcContext
 from .documents import SCRIPT_TYPES, prevout, transaction_fields
 from .errors import RpcCode, RpcError, invalid_parameter, misc_error
-from .mempool import decode_tx
 from .registry import OPTIONAL, Arg, Result, ResultType, cli, curl, method
 from .render import script_json, tx_json
 from .stored_blocks import EXPECTED, unreadable_as
+from .tx_hex import decode_tx, tx_from_hex
 
 R = ResultType
 MAX_BIP125_SEQUENCE = 0xFFFFFFFD
@@ -664,11 +664,7 @@ def parse_outputs(ctx: RpcContext, outputs: Json) -> list[TxOut]:
 async def signrawtransactionwithkey(
     ctx: RpcContext, hexstring: str, privkeys: Json, prevtxs: Json, sighashtype: str | None
 ) -> Json:
-    tx = decode_tx(hexstring, True)
-    if tx is None:
-        raise RpcError(
-            RpcCode.DESERIALIZATION_ERROR, "TX decode failed. Make sure the tx has at least one input."
-        )
+    tx = tx_from_hex(hexstring, True)
     keyring = Keyring()
     for value in privkeys:
         found = decode_wif(parse_str(value), ctx.params)

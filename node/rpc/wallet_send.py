@@ -21,7 +21,6 @@ from .arguments import (
 )
 from .context import RpcContext
 from .errors import RpcCode, RpcError, invalid_parameter
-from .mempool import decode_tx
 from .rawtransactions import (
     SIGHASH_TYPES,
     find_spent,
@@ -31,6 +30,7 @@ from .rawtransactions import (
     signed_json,
 )
 from .registry import OPTIONAL, Arg, Result, ResultType, cli, curl, method
+from .tx_hex import tx_from_hex
 from .wallet_coins import check_avoid_reuse
 from .wallet_common import wallet_errors, wallet_of
 
@@ -310,12 +310,7 @@ async def signrawtransactionwithwallet(
     ctx: RpcContext, hexstring: str, prevtxs: Json, sighashtype: str | None
 ) -> Json:
     wallet = await wallet_of(ctx)
-    tx = decode_tx(hexstring)
-    if tx is None:
-        raise RpcError(
-            RpcCode.DESERIALIZATION_ERROR,
-            "TX decode failed. Make sure the tx has at least one input.",
-        )
+    tx = tx_from_hex(hexstring)
     if wallet.client.has_blocks:
         spent = await find_spent(ctx, tx)
     else:
