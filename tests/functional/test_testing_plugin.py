@@ -158,3 +158,13 @@ def test_a_test_that_fails_is_told_and_cleaned_up(tmp_path: Path) -> None:
         },
     )
     assert "1 passed, 2 xfailed" in run_pytest(tmp_path, "-p", "no:asyncio", "-W", "error")
+
+
+def test_a_guest_leaves_aiohttp_whole() -> None:
+    """Whoever uses the kit may speak TLS with aiohttp's client, whatever was imported first."""
+    code = (
+        "import pybitcoind.node.testing.network, pybitcoind.node.explorer.server, pybitcoind.node.rpc.server;"
+        "import aiohttp.connector, asyncio.sslproto;"
+        "assert aiohttp.connector.ssl and asyncio.sslproto.ssl"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
