@@ -423,14 +423,8 @@ def told(talk: Sequence[Sequence[Said]]) -> Iterable[tuple[str, bool | None, str
     yield "then the blocks", True, "block", f"block {heights[came[0].message.block.hash]}"
     yield "then the blocks", False, "getdata", f"block {heights[asked[1].message.items[0].hash]}"
     yield "then the blocks", None, "", f"and so on: {len(came)} blocks, {window} on their way at a time"
-    assert [(s.incoming, s.command) for s in later] == [
-        (True, "headers"),
-        (False, "getdata"),
-        (True, "block"),
-    ]
-    yield "a block is found", True, "headers", f"{len(later[0].message.headers)} header"
-    yield "a block is found", False, "getdata", "that block, please"
-    yield "a block is found", True, "block", f"block {count + 1}"
+    assert [(s.incoming, s.command) for s in later] == [(True, "cmpctblock")]
+    yield "a block is found", True, "cmpctblock", f"block {count + 1}, payments by short names"
 
 
 def draw_talk(talk: Sequence[Sequence[Said]]) -> str:
