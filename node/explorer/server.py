@@ -18,7 +18,8 @@ from ..rpc.blockchain import getblockchaininfo, getchaintips
 from ..rpc.chain_facts import getdeploymentinfo
 from ..rpc.context import RpcContext
 from ..rpc.mempool import entry_json, getmempoolinfo
-from ..rpc.network import getnetworkinfo, getpeerinfo
+from ..rpc.network import getnetworkinfo
+from ..rpc.peers import getpeerinfo
 from ..rpc.render import header_json
 from ..rpc.web import web
 from . import search

@@ -1,4 +1,4 @@
-"""Which methods there are, and which file declares each: one file per category of Core's help.
+"""Which methods there are, and which file declares each: a category of Core's help, or one subject of it.
 
 So a node knows its methods by name and imports a file when one of its methods is first called; most nodes are
 never asked for most of them. A test compares this list with what the files declare.
@@ -12,16 +12,17 @@ NODE = {
     "control": "help stop uptime getrpcinfo getmemoryinfo logging setmocktime mockscheduler echo echojson "
     "syncwithvalidationinterfacequeue",
     "blockchain": "getblockcount getbestblockhash getdifficulty getblockhash getblockheader getblock "
-    "getblockchaininfo getchaintips invalidateblock reconsiderblock preciousblock verifychain "
-    "pruneblockchain waitfornewblock waitforblock waitforblockheight getblockfilter",
+    "getblockchaininfo getchaintips waitfornewblock waitforblock waitforblockheight getblockfilter",
+    "chain_orders": "invalidateblock reconsiderblock preciousblock verifychain pruneblockchain",
     "coins": "gettxout gettxoutsetinfo scantxoutset",
     "mempool": "getmempoolinfo getrawmempool getmempoolentry getmempoolancestors getmempooldescendants "
     "gettxspendingprevout getorphantxs",
     "clusters": "getmempoolcluster getmempoolfeeratediagram",
     "mempool_file": "savemempool importmempool",
     "submission": "sendrawtransaction testmempoolaccept submitpackage",
-    "rawtransactions": "getrawtransaction decoderawtransaction decodescript createrawtransaction "
-    "signrawtransactionwithkey",
+    "rawtransactions": "getrawtransaction decoderawtransaction decodescript",
+    "tx_making": "createrawtransaction",
+    "tx_signing": "signrawtransactionwithkey",
     "txoutproof": "gettxoutproof verifytxoutproof",
     "multisig": "createmultisig combinerawtransaction",
     "messages": "verifymessage signmessagewithprivkey",
@@ -31,8 +32,9 @@ NODE = {
     "submitheader",
     "getblocktemplate": "getblocktemplate",
     "generating": "generatetoaddress generatetodescriptor generateblock generate",
-    "network": "getconnectioncount ping getpeerinfo addnode addconnection disconnectnode getaddednodeinfo "
-    "setnetworkactive sendmsgtopeer getnettotals getnetworkinfo getblockfrompeer",
+    "peers": "getconnectioncount ping getpeerinfo addnode addconnection disconnectnode getaddednodeinfo "
+    "sendmsgtopeer getblockfrompeer",
+    "network": "setnetworkactive getnettotals getnetworkinfo",
     "addresses": "getnodeaddresses addpeeraddress getaddrmaninfo getrawaddrman setban listbanned clearbanned",
     "chain_facts": "getdeploymentinfo getchaintxstats",
     "block_stats": "getblockstats",

@@ -16,9 +16,9 @@ from .amounts import Json
 from .arguments import ARR, HEX_TEXT, INT, STR, is_hex, parse_str
 from .context import RpcContext
 from .errors import RpcCode, RpcError, invalid_parameter
-from .rawtransactions import find_spent
 from .registry import OPTIONAL, Arg, Result, ResultType, cli, curl, method
 from .tx_hex import tx_from_hex
+from .tx_signing import find_spent
 
 R = ResultType
 MAX_KEYS = 20

@@ -21,16 +21,10 @@ from .arguments import (
 )
 from .context import RpcContext
 from .errors import RpcCode, RpcError, invalid_parameter
-from .rawtransactions import (
-    SIGHASH_TYPES,
-    find_spent,
-    parse_outputs,
-    parse_prevtxs,
-    parse_sighash,
-    signed_json,
-)
 from .registry import OPTIONAL, Arg, Result, ResultType, cli, curl, method
 from .tx_hex import tx_from_hex
+from .tx_making import parse_outputs
+from .tx_signing import SIGHASH_TYPES, find_spent, parse_prevtxs, parse_sighash, signed_json
 from .wallet_coins import check_avoid_reuse
 from .wallet_common import wallet_errors, wallet_of
 
