@@ -18,53 +18,42 @@ MAX_HEADERS_RESULTS = 2_000
 """Headers of one message; fewer mean that there are no more."""
 
 
-def _encode_locator(w: Writer, version: int, locator: list[bytes], stop: bytes) -> None:
-    w.u32(version & 0xFFFFFFFF)
-    w.list(locator, Writer.hash)
-    w.hash(stop)
+@dataclass(slots=True)
+class _LocatorMessage:
+    """Asks for what follows the first block of locator that you know, up to the hash stop (zero: no end)."""
 
+    COMMAND: ClassVar[str]
+    locator: list[bytes]
+    stop: bytes = bytes(32)
+    version: int = PROTOCOL_VERSION
 
-def _decode_locator(r: Reader, command: str) -> tuple[list[bytes], bytes, int]:
-    version = r.u32()
-    complaint = f"{command} locator size {{}} > {MAX_LOCATOR_SZ}"
-    locator = hash_list(r, MAX_LOCATOR_SZ, complaint, Disconnect)
-    return locator, r.hash(), version
+    def encode(self, w: Writer) -> None:
+        w.u32(self.version & 0xFFFFFFFF)
+        w.list(self.locator, Writer.hash)
+        w.hash(self.stop)
+
+    @classmethod
+    def decode(cls, r: Reader) -> Self:
+        version = r.u32()
+        complaint = f"{cls.COMMAND} locator size {{}} > {MAX_LOCATOR_SZ}"
+        locator = hash_list(r, MAX_LOCATOR_SZ, complaint, Disconnect)
+        return cls(locator, r.hash(), version)
 
 
 @dataclass(slots=True)
-class GetHeaders:
-    """Headers behind the first block of locator that you know, up to the hash stop (zero: as many as fit)."""
+class GetHeaders(_LocatorMessage):
+    """The headers there, as many as fit."""
 
     COMMAND: ClassVar[str] = "getheaders"
     V2_ID: ClassVar[int | None] = 12
-    locator: list[bytes]
-    stop: bytes = bytes(32)
-    version: int = PROTOCOL_VERSION
-
-    def encode(self, w: Writer) -> None:
-        _encode_locator(w, self.version, self.locator, self.stop)
-
-    @classmethod
-    def decode(cls, r: Reader) -> Self:
-        return cls(*_decode_locator(r, cls.COMMAND))
 
 
 @dataclass(slots=True)
-class GetBlocks:
-    """Like getheaders, answered with an inv of at most 500 blocks."""
+class GetBlocks(_LocatorMessage):
+    """An inv of the blocks there, at most 500."""
 
     COMMAND: ClassVar[str] = "getblocks"
     V2_ID: ClassVar[int | None] = 9
-    locator: list[bytes]
-    stop: bytes = bytes(32)
-    version: int = PROTOCOL_VERSION
-
-    def encode(self, w: Writer) -> None:
-        _encode_locator(w, self.version, self.locator, self.stop)
-
-    @classmethod
-    def decode(cls, r: Reader) -> Self:
-        return cls(*_decode_locator(r, cls.COMMAND))
 
 
 @dataclass(slots=True)

@@ -25,11 +25,9 @@ MAX_FILTERADD_SIZE = 520
 
 
 @dataclass(slots=True)
-class GetCFilters:
-    """Filters of the blocks from start_height (uint32) to the block stop_hash, each in a cfilter."""
+class _FilterRange:
+    """Asks about the blocks from start_height (uint32) to the block stop_hash."""
 
-    COMMAND: ClassVar[str] = "getcfilters"
-    V2_ID: ClassVar[int | None] = 22
     filter_type: int
     start_height: int
     stop_hash: bytes
@@ -42,6 +40,22 @@ class GetCFilters:
     @classmethod
     def decode(cls, r: Reader) -> Self:
         return cls(r.u8(), r.u32(), r.hash())
+
+
+@dataclass(slots=True)
+class GetCFilters(_FilterRange):
+    """Their filters, each in a cfilter."""
+
+    COMMAND: ClassVar[str] = "getcfilters"
+    V2_ID: ClassVar[int | None] = 22
+
+
+@dataclass(slots=True)
+class GetCFHeaders(_FilterRange):
+    """Their filter hashes, in one cfheaders."""
+
+    COMMAND: ClassVar[str] = "getcfheaders"
+    V2_ID: ClassVar[int | None] = 24
 
 
 @dataclass(slots=True)
@@ -62,26 +76,6 @@ class CFilter:
     @classmethod
     def decode(cls, r: Reader) -> Self:
         return cls(r.u8(), r.hash(), r.var_bytes())
-
-
-@dataclass(slots=True)
-class GetCFHeaders:
-    """Filter hashes of the blocks from start_height (uint32) to the block stop_hash."""
-
-    COMMAND: ClassVar[str] = "getcfheaders"
-    V2_ID: ClassVar[int | None] = 24
-    filter_type: int
-    start_height: int
-    stop_hash: bytes
-
-    def encode(self, w: Writer) -> None:
-        w.u8(self.filter_type)
-        w.u32(self.start_height)
-        w.hash(self.stop_hash)
-
-    @classmethod
-    def decode(cls, r: Reader) -> Self:
-        return cls(r.u8(), r.u32(), r.hash())
 
 
 @dataclass(slots=True)
