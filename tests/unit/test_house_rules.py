@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -115,3 +116,19 @@ def test_size(path: Path) -> None:
     """Past 800 lines a file wants a seam; the script interpreter may be an exception."""
     if path.name != "interpreter.py":
         assert len(path.read_text().splitlines()) <= 800
+
+
+def test_map() -> None:
+    """Every file has its place in the map of docs/architecture.md, and what the map names is there."""
+    named: dict[str, set[str]] = {}
+    for line in (ROOT / "docs" / "architecture.md").read_text().splitlines():
+        room = re.match(r"\| ([\w/]+)", line)
+        if room and room[1].split("/")[0] in PACKAGES:
+            folder = ROOT / room[1] if (ROOT / room[1]).is_dir() else (ROOT / room[1]).parent
+            named.setdefault(name_of(folder), set()).update(re.findall(r"\w+", line))
+    for path in python_files(*PACKAGES):
+        if path.stem != "__init__":
+            assert path.stem in named[name_of(path.parent)], f"{name_of(path)} is not on the map"
+    for folder_name, words in named.items():
+        stems = {path.stem for path in (ROOT / folder_name).glob("*.py")}
+        assert {word for word in words if "_" in word} <= stems, folder_name
