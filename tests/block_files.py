@@ -10,7 +10,8 @@ from scene import height_push, solved
 
 from pybitcoind.chain.params import regtest
 from pybitcoind.chain.primitives.block import Block, BlockHeader
-from pybitcoind.chain.primitives.transaction import COIN, NULL_OUTPOINT, Transaction, TxIn, TxOut
+from pybitcoind.chain.primitives.transaction import COIN, NULL_OUTPOINT, OutPoint, Transaction, TxIn, TxOut
+from pybitcoind.chain.script.sighash import TxDigests
 
 BITS = 0x207FFFFF
 
@@ -23,6 +24,18 @@ def read_blocks(path: Path) -> Iterator[bytes]:
         assert magic == regtest().magic
         yield data[pos + 8 : pos + 8 + size]
         pos += 8 + size
+
+
+def read_spends(path: Path) -> list[TxDigests]:
+    """The transactions of the blocks of a file, coinbases aside, with the outputs they spend."""
+    coins: dict[OutPoint, TxOut] = {}
+    found = []
+    for raw in read_blocks(path):
+        for tx in Block.decode(raw).vtx:
+            if not tx.is_coinbase:
+                found.append(TxDigests(tx, [coins.pop(txin.prevout) for txin in tx.vin]))
+            coins.update((OutPoint(tx.txid, n), output) for n, output in enumerate(tx.vout))
+    return found
 
 
 def write_blocks(path: Path, blocks: Iterable[Block]) -> Path:

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from _bench import arguments
+from block_files import read_blocks
 
 from pybitcoind.chain.block_template import make_coinbase
 from pybitcoind.chain.consensus.blocks import block_subsidy
@@ -37,7 +38,7 @@ from pybitcoind.chain.consensus.pow import bits_to_target
 from pybitcoind.chain.consensus.witness_commitment import generate_commitment
 from pybitcoind.chain.nonce_search import grind
 from pybitcoind.chain.params import regtest
-from pybitcoind.chain.primitives.block import Block, BlockHeader
+from pybitcoind.chain.primitives.block import HEADER_SIZE, Block, BlockHeader
 from pybitcoind.chain.primitives.hashes import hash160, sha256, sha256d
 from pybitcoind.chain.primitives.merkle import merkle_root
 from pybitcoind.chain.primitives.transaction import OutPoint, Transaction, TxIn, TxOut
@@ -482,12 +483,7 @@ def make_chain(kind: str, inputs: int = 100_000) -> Chain:
 
 def file_headers(path: Path) -> list[BlockHeader]:
     """The headers of the blocks of a file, the genesis block's in front."""
-    headers, data, pos = [_PARAMS.genesis.header], path.read_bytes(), 0
-    while pos < len(data):
-        (size,) = struct.unpack_from("<I", data, pos + 4)
-        headers.append(BlockHeader.decode(data[pos + 8 : pos + 88]))
-        pos += 8 + size
-    return headers
+    return [_PARAMS.genesis.header, *(BlockHeader.decode(raw[:HEADER_SIZE]) for raw in read_blocks(path))]
 
 
 def empty_headers(last: BlockHeader, count: int) -> list[BlockHeader]:

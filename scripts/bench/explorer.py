@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from _bench import ROOT, Figures, arguments
+from block_files import read_blocks
 from mini_wallet import MiniWallet, Utxo, mine, outputs_of
 from node_process import Daemon
 
@@ -91,12 +92,8 @@ def write_chain(path: Path) -> None:
 
 
 def last_block(path: Path) -> Block:
-    data, pos = path.read_bytes(), 0
-    while True:
-        (size,) = struct.unpack_from("<I", data, pos + 4)
-        if pos + 8 + size == len(data):
-            return Block.decode(data[pos + 8 :])
-        pos += 8 + size
+    *_, raw = read_blocks(path)
+    return Block.decode(raw)
 
 
 def prepare() -> None:

@@ -6,12 +6,12 @@ Usage: scripts/bench/rules.py
 
 from __future__ import annotations
 
-import struct
 import time
 from collections.abc import Callable
 from typing import Any
 
 from _bench import arguments, outside_data
+from block_files import read_blocks
 
 from pybitcoind.chain.consensus.blocks import check_block, contextual_check_block
 from pybitcoind.chain.consensus.connect import spend_block, spent_outpoints
@@ -25,13 +25,12 @@ from pybitcoind.chain.primitives.transaction import Coin, OutPoint
 
 
 def main() -> None:
-    raw = outside_data("regtest-signatures.dat").read_bytes()
     params = regtest()
     genesis = params.genesis
     tip = HeaderNode(genesis.header, None, block_work(genesis.header.bits))
     utxo: dict[OutPoint, Coin] = {}
     spent: dict[str, float] = {}
-    inputs = pos = 0
+    inputs = 0
 
     def timed(name: str, function: Callable[..., Any], *args: Any) -> Any:
         start = time.perf_counter()
@@ -39,11 +38,8 @@ def main() -> None:
         spent[name] = spent.get(name, 0.0) + time.perf_counter() - start
         return result
 
-    while pos < len(raw):
-        (size,) = struct.unpack_from("<I", raw, pos + 4)
-        body = raw[pos + 8 : pos + 8 + size]
-        pos += 8 + size
-        block = timed("parse", Block.decode, body)
+    for raw in read_blocks(outside_data("regtest-signatures.dat")):
+        block = timed("parse", Block.decode, raw)
         if block.hash == genesis.hash:
             continue
         timed("contextual_check_header", contextual_check_header, block.header, tip, 2e9, params)

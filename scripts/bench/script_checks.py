@@ -7,38 +7,19 @@ Reads data/regtest-signatures.dat of the outside test data. Usage: scripts/bench
 from __future__ import annotations
 
 import os
-import struct
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from _bench import arguments, outside_data
+from block_files import read_spends
 
-from pybitcoind.chain.primitives.block import Block
-from pybitcoind.chain.primitives.transaction import OutPoint, TxOut
 from pybitcoind.chain.script.flags import MANDATORY_FLAGS
 from pybitcoind.chain.script.sighash import TxDigests
 from pybitcoind.chain.script.solver import solve
 from pybitcoind.chain.script.verify import CheckRun, split_checks, verify_run
-
-
-def load(path: Path) -> list[TxDigests]:
-    """The transactions of the chain, with what they spend."""
-    raw, pos = path.read_bytes(), 0
-    coins: dict[OutPoint, TxOut] = {}
-    found = []
-    while pos < len(raw):
-        (size,) = struct.unpack_from("<I", raw, pos + 4)
-        block = Block.decode(raw[pos + 8 : pos + 8 + size])
-        pos += 8 + size
-        for tx in block.vtx:
-            if not tx.is_coinbase:
-                found.append(TxDigests(tx, [coins.pop(txin.prevout) for txin in tx.vin]))
-            coins.update((OutPoint(tx.txid, n), output) for n, output in enumerate(tx.vout))
-    return found
 
 
 def microseconds(work: Callable[[], object], count: int) -> float:
@@ -48,7 +29,7 @@ def microseconds(work: Callable[[], object], count: int) -> float:
 
 
 def main() -> None:
-    all_digests = load(outside_data("regtest-signatures.dat"))
+    all_digests = read_spends(outside_data("regtest-signatures.dat"))
     by_form: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for n, digests in enumerate(all_digests):
         assert digests.spent is not None

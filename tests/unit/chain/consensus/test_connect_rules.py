@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from block_files import read_blocks
 from scene import SCRIPT_PUBKEY, make_scene
 
 from pybitcoind.chain.consensus.blocks import check_block, contextual_check_block
@@ -139,15 +140,12 @@ def test_text_of_a_script_failure() -> None:
 
 def test_a_chain_that_core_knows(shared: Path) -> None:
     """All rules but scripts over 220 blocks; Core says what coins are left."""
-    raw = (shared / "data" / "regtest-signatures.dat").read_bytes()
     params = regtest()
     tip = HeaderNode(params.genesis.header, None, block_work(params.genesis.header.bits))
     utxo: dict[OutPoint, Coin] = {}
-    pos = cost = 0
-    while pos < len(raw):
-        (size,) = struct.unpack_from("<I", raw, pos + 4)
-        block = Block.decode(raw[pos + 8 : pos + 8 + size])
-        pos += 8 + size
+    cost = 0
+    for raw in read_blocks(shared / "data" / "regtest-signatures.dat"):
+        block = Block.decode(raw)
         if block.hash == params.genesis.hash:
             continue
         contextual_check_header(block.header, tip, 2e9, params)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from block_files import read_spends
 from both_ways import block_verdict, verdict
 from oracle.engine import ScriptEngine
 from oracle.spends import Spend
@@ -20,7 +21,7 @@ from pybitcoind.chain.consensus.deployments import script_flags_for
 from pybitcoind.chain.params import main
 from pybitcoind.chain.primitives.block import Block
 from pybitcoind.chain.primitives.serialize import read_compact_size
-from pybitcoind.chain.primitives.transaction import OutPoint, Transaction, TxIn, TxOut
+from pybitcoind.chain.primitives.transaction import Transaction, TxIn, TxOut
 from pybitcoind.chain.script import templates
 from pybitcoind.chain.script.flags import MANDATORY_FLAGS, ScriptFlags
 from pybitcoind.chain.script.sighash import TxDigests
@@ -69,19 +70,7 @@ def load(shared: Path, height: int) -> tuple[Block, list[TxDigests]]:
 
 def load_regtest(shared: Path) -> list[TxDigests]:
     """The spends of 220 blocks with signatures of the common forms, those in witnesses among them."""
-    raw = (shared / "data/regtest-signatures.dat").read_bytes()
-    coins: dict[OutPoint, TxOut] = {}
-    all_digests = []
-    pos = 0
-    while pos < len(raw):
-        (size,) = struct.unpack_from("<I", raw, pos + 4)
-        block = Block.decode(raw[pos + 8 : pos + 8 + size])
-        pos += 8 + size
-        for tx in block.vtx:
-            if not tx.is_coinbase:
-                all_digests.append(TxDigests(tx, [coins.pop(txin.prevout) for txin in tx.vin]))
-            coins.update((OutPoint(tx.txid, n), output) for n, output in enumerate(tx.vout))
-    return all_digests
+    return read_spends(shared / "data/regtest-signatures.dat")
 
 
 @pytest.mark.parametrize("height", BLOCKS)
