@@ -1,10 +1,8 @@
 """Options from the command line, settings.json and bitcoin.conf, with Core's precedence and messages.
 
 Order, strongest first: soft-set values, command line, settings.json, the network's section of bitcoin.conf,
-its
-top section. On the command line the last value counts, in the file the first. Source:
-src/common/{args,settings,
-config}.cpp of Core 31.99.
+its top section. On the command line the last value counts, in the file the first. Source:
+src/common/{args,settings,config}.cpp of Core 31.99.
 """
 
 from __future__ import annotations
