@@ -382,8 +382,7 @@ class Cli:
         if args and args[0] == "0":
             raise CliError(
                 "the first argument (number of blocks to generate, default: 1) must be an integer value "
-                "greater "
-                "than zero"
+                "greater than zero"
             )
         texts = [args[0] if args else "1", address["result"], *args[1:]]
         params = [_converted(by_position("generatetoaddress", i), text) for i, text in enumerate(texts)]

@@ -23,15 +23,12 @@ from .version import version_line
 
 _ABOUT = (
     "\nThe pybitcoind daemon is a headless program that connects to the Bitcoin network to validate and "
-    "relay "
-    "transactions\nand blocks, as well as relaying addresses. It plays one of three roles: full node, miner "
-    "or SPV "
-    "node.\n\nUsage: pybitcoind [options]\n\n"
+    "relay transactions\nand blocks, as well as relaying addresses. It plays one of three roles: full node, "
+    "miner or SPV node.\n\nUsage: pybitcoind [options]\n\n"
 )
 _LICENCE = (
     "Copyright (C) The pybitcoind developers\n\nDistributed under the MIT software license, see the "
-    "accompanying "
-    "file LICENSE.\n"
+    "accompanying file LICENSE.\n"
 )
 
 

@@ -36,10 +36,9 @@ class Credentials:
             log.info("Using rpcuser/rpcpassword authentication.")
             log.warning(
                 "The use of rpcuser/rpcpassword is less secure, because credentials are configured in plain "
-                "text. "
-                "It is recommended that locally-run instances switch to cookie-based auth, or otherwise to "
-                "use "
-                "hashed rpcauth credentials. See share/rpcauth in the source directory for more information."
+                "text. It is recommended that locally-run instances switch to cookie-based auth, or "
+                "otherwise to use hashed rpcauth credentials. See share/rpcauth in the source directory for "
+                "more information."
             )
             self._add(config.text("rpcuser"), config.text("rpcpassword"))
         else:

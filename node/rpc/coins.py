@@ -48,8 +48,7 @@ _SCRIPT_PUBKEY = Result(
         Arg(
             "include_mempool",
             BOOL,
-            "Whether to include the mempool. Note that an unspent output that is spent in "
-            "the mempool won't "
+            "Whether to include the mempool. Note that an unspent output that is spent in the mempool won't "
             "appear.",
             True,
         ),
@@ -107,8 +106,7 @@ async def gettxout(ctx: RpcContext, txid: bytes, n: int, include_mempool: bool) 
         Arg(
             "hash_type",
             STR,
-            "Which UTXO set hash should be calculated. Options: 'hash_serialized_3' (the "
-            "legacy algorithm), "
+            "Which UTXO set hash should be calculated. Options: 'hash_serialized_3' (the legacy algorithm), "
             "'muhash', 'none'.",
             "hash_serialized_3",
         ),

@@ -381,9 +381,8 @@ _SPEND_EXAMPLE = (
                     Result(
                         R.STR_HEX,
                         "spendingtx",
-                        "the transaction spending this output (only if return_spending_tx is "
-                        "set, omitted if "
-                        "unspent)",
+                        "the transaction spending this output (only if return_spending_tx is set, omitted "
+                        "if unspent)",
                         optional=True,
                     ),
                     Result(

@@ -53,8 +53,7 @@ async def savemempool(ctx: RpcContext) -> Json:
                 Arg(
                     "use_current_time",
                     BOOL,
-                    "Whether to use the current system time or use the entry time metadata "
-                    "from the mempool "
+                    "Whether to use the current system time or use the entry time metadata from the mempool "
                     "file.\n"
                     "Warning: Importing untrusted metadata may lead to unexpected issues and undesirable "
                     "behavior.",

@@ -195,8 +195,8 @@ class RpcServer:
                 raise ConfigError(
                     f"Invalid -rpcallowip subnet specification: {text}. Valid values are a single IP (e.g. "
                     "1.2.3.4), a network/netmask (e.g. 1.2.3.4/255.255.255.0), a network/CIDR (e.g. "
-                    "1.2.3.4/24), "
-                    "all ipv4 (0.0.0.0/0), or all ipv6 (::/0). RFC4193 is allowed only if -cjdnsreachable=0."
+                    "1.2.3.4/24), all ipv4 (0.0.0.0/0), or all ipv6 (::/0). RFC4193 is allowed only if "
+                    "-cjdnsreachable=0."
                 ) from None
         self._log.debug("http", f"Allowing HTTP connections from: {' '.join(map(str, allowed))} ")
         return allowed
@@ -213,8 +213,7 @@ class RpcServer:
         if bind:
             self._log.warning(
                 "Option -rpcbind was ignored because -rpcallowip was not specified, refusing to allow "
-                "everyone "
-                "to connect"
+                "everyone to connect"
             )
         return [("127.0.0.1", port), ("::1", port)]
 

@@ -39,8 +39,7 @@ _MAX_FEERATE = Arg(
 _MAX_BURN_AMOUNT = Arg(
     "maxburnamount",
     AMOUNT_TEXT,
-    "Reject transactions with provably unspendable outputs (e.g. 'datacarrier' "
-    "outputs that use the "
+    "Reject transactions with provably unspendable outputs (e.g. 'datacarrier' outputs that use the "
     "OP_RETURN opcode) greater than the specified value, expressed in BTC.\n"
     "If burning funds through unspendable outputs is desired, increase this value.\n"
     "This check is based on heuristics and does not guarantee spendability of outputs.\n",
@@ -91,9 +90,8 @@ async def sendrawtransaction(ctx: RpcContext, hexstring: str, maxfeerate: Json, 
     "rawtransactions",
     "Returns result of mempool acceptance tests indicating if raw transaction(s) (serialized, hex-encoded) "
     "would be accepted by mempool.\n"
-    "\nIf multiple transactions are passed in, parents must come before children and package "
-    "policies apply: "
-    "the transactions cannot conflict with any mempool transactions or each other.\n"
+    "\nIf multiple transactions are passed in, parents must come before children and package policies "
+    "apply: the transactions cannot conflict with any mempool transactions or each other.\n"
     "\nIf one transaction fails, other transactions may not be fully validated (the 'allowed' key will be "
     "blank).\n"
     f"\nThe maximum number of transactions allowed is {MAX_PACKAGE_COUNT}.\n"
@@ -113,8 +111,7 @@ async def sendrawtransaction(ctx: RpcContext, hexstring: str, maxfeerate: Json, 
         description="The result of the mempool acceptance test for each raw transaction in the input "
         "array.\n"
         "Returns results for each transaction in the same order they were passed in.\n"
-        "Transactions that cannot be fully validated due to failures in other transactions "
-        "will not contain "
+        "Transactions that cannot be fully validated due to failures in other transactions will not contain "
         "an 'allowed' result.\n",
         inner=(
             Result(
@@ -140,9 +137,9 @@ async def sendrawtransaction(ctx: RpcContext, hexstring: str, maxfeerate: Json, 
                     Result(
                         R.NUM,
                         "vsize",
-                        "Virtual transaction size as defined in BIP 141. This is different "
-                        "from actual serialized size for witness transactions as witness "
-                        "data is discounted (only present when 'allowed' is true)",
+                        "Virtual transaction size as defined in BIP 141. This is different from actual "
+                        "serialized size for witness transactions as witness data is discounted (only "
+                        "present when 'allowed' is true)",
                         optional=True,
                     ),
                     Result(
@@ -254,14 +251,12 @@ async def _test_accept(ctx: RpcContext, txs: list[Transaction]) -> PackageResult
             "package",
             ARR,
             "An array of raw transactions.\n"
-            "The package must consist of a transaction with (some, all, or none of) its "
-            "unconfirmed parents. "
-            "A single transaction is permitted.\n"
+            "The package must consist of a transaction with (some, all, or none of) its unconfirmed "
+            "parents. A single transaction is permitted.\n"
             "None of the parents may depend on each other. Parents that are already in mempool do not need "
             "to be present in the package.\n"
-            "The package must be topologically sorted, with the child being the last element "
-            "in the array if "
-            "there are multiple elements.",
+            "The package must be topologically sorted, with the child being the last element in the array "
+            "if there are multiple elements.",
             inner=(Arg("rawtx", HEX_TEXT, default=OPTIONAL),),
         ),
         _MAX_FEERATE,

@@ -57,8 +57,7 @@ def _named(name: str, warnings: list[str]) -> Json:
             "avoid_reuse",
             BOOL,
             "Keep track of coin reuse, and treat dirty and clean coins differently with privacy "
-            "considerations "
-            "in mind.",
+            "considerations in mind.",
             False,
         ),
         Arg("descriptors", BOOL, 'If set, must be "true"', True),
@@ -148,9 +147,8 @@ async def loadwallet(ctx: RpcContext, filename: str, load_on_startup: bool | Non
         Arg(
             "wallet_name",
             STR,
-            "The name of the wallet to unload. If provided both here and in the RPC endpoint, "
-            "the two must be "
-            "identical.",
+            "The name of the wallet to unload. If provided both here and in the RPC endpoint, the two must "
+            "be identical.",
             hint="the wallet name from the RPC endpoint",
         ),
         _LOAD_ON_STARTUP,
@@ -213,9 +211,8 @@ async def listwalletdir(ctx: RpcContext) -> Json:
             Result(
                 R.NUM,
                 "walletversion",
-                "(DEPRECATED) only related to unsupported legacy wallet, returns the latest "
-                "version 169900 for "
-                "backwards compatibility",
+                "(DEPRECATED) only related to unsupported legacy wallet, returns the latest version 169900 "
+                "for backwards compatibility",
             ),
             Result(R.STR, "format", "the database format (only sqlite)"),
             Result(R.NUM, "txcount", "the total number of transactions in the wallet"),

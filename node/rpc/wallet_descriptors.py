@@ -36,10 +36,9 @@ R = ResultType
     "When importing descriptors with multipath key expressions, if the multipath specifier contains exactly "
     "two elements, the descriptor produced from the second element will be imported as an internal "
     "descriptor.\n"
-    "\nNote: This call can take over an hour to complete if using an early timestamp; during "
-    "that time, other "
-    "rpc calls\nmay report that the imported keys, addresses or scripts exist but related transactions are "
-    "still missing.\n"
+    "\nNote: This call can take over an hour to complete if using an early timestamp; during that time, "
+    "other rpc calls\nmay report that the imported keys, addresses or scripts exist but related "
+    "transactions are still missing.\n"
     "The rescan is significantly faster if block filters are available (using startup option "
     '"-blockfilterindex=1").\n',
     args=(
@@ -265,9 +264,8 @@ async def listdescriptors(ctx: RpcContext, private: bool) -> Json:
         Arg(
             "stop_height",
             INT,
-            "the last block height that should be scanned. If none is provided it will rescan "
-            "up to the tip at "
-            "return time of this call.",
+            "the last block height that should be scanned. If none is provided it will rescan up to the tip "
+            "at return time of this call.",
             OPTIONAL,
         ),
     ),

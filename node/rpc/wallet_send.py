@@ -74,9 +74,8 @@ def spend_options(
     if fee_rate is not None:
         if conf_target is not None:
             raise invalid_parameter(
-                "Cannot specify both conf_target and fee_rate. Please provide either a "
-                "confirmation target in "
-                "blocks for automatic fee estimation, or an explicit fee rate."
+                "Cannot specify both conf_target and fee_rate. Please provide either a confirmation target "
+                "in blocks for automatic fee estimation, or an explicit fee rate."
             )
         if estimate_mode is not None and estimate_mode != "unset":
             raise invalid_parameter("Cannot specify both estimate_mode and fee_rate")
