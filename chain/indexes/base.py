@@ -2,7 +2,8 @@
 
 An index takes blocks from the events as they are connected, and from the block store what it missed: all at
 its first start, some after a crash. Both ways go through one lock and end in one transaction with its tip.
-An index whose file is damaged is deleted and built anew.
+An index whose file is damaged is deleted and built anew. SQLite says so where its pages are; whether the rows
+are what they should be is looked at at every start: their number, and those of some blocks.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from ..header_tree import HeaderNode, HeaderTree, fork_point
 from ..params import ChainParams
 from ..ports import Ports
 from ..primitives.block import Block
+from ..storage.block_store import BlockUnreadable
 from ..storage.coin_store import network_name
 from ..storage.database import Connection, Damaged, Database, Query, repair_advice
 from ..storage.migrations import Schema, get_meta, open_database, put_meta
@@ -34,6 +36,9 @@ from ..storage.records import BlockUndo
 BATCH_BLOCKS = 200
 BATCH_BYTES = 8 << 20
 """Blocks and bytes of blocks that catching up takes in one transaction, at most."""
+CHECKED_BLOCKS = 60
+"""Blocks that a start looks at, one in each stretch of the chain, and as many of the last: a table that has
+lost a hundredth of its rows is found out."""
 LOG_INTERVAL = 30
 """Seconds between progress lines (Core SYNC_LOG_INTERVAL)."""
 
@@ -77,6 +82,8 @@ class Index(ABC, Generic[T]):
     """As getindexinfo shows it."""
     FILE: ClassVar[str]
     SCHEMA: ClassVar[Schema]
+    BLOCKS: ClassVar[str] = "blocks"
+    """The table with a row for every block."""
     NEEDS_UNDO: ClassVar[bool]
     ALLOW_PRUNE: ClassVar[bool]
     """Whether it is of use when blocks it has indexed are pruned."""
@@ -92,6 +99,8 @@ class Index(ABC, Generic[T]):
         self._last_log = 0.0
         self.synced = False
         """It has reached the tip once; from then on it is at most some events behind."""
+        self.checked = False
+        """Its rows have been looked at since it was opened."""
         self.best: HeaderNode | None = None
         """The last block it holds; None before the genesis block."""
 
@@ -113,6 +122,10 @@ class Index(ABC, Generic[T]):
     @abstractmethod
     def store(self, conn: Connection, items: Sequence[tuple[HeaderNode, T]]) -> None:
         """Stores consecutive blocks in an open transaction. Storing one again is no error."""
+
+    @abstractmethod
+    def holds(self, conn: Connection, node: HeaderNode, item: T) -> bool:
+        """What `store` has made of a block of the chain is there, and is right."""
 
     def rewind(self, conn: Connection, node: HeaderNode | None) -> None:
         """Takes out what must not be there once node is the best block. By default all may stay."""
@@ -137,6 +150,11 @@ class Index(ABC, Generic[T]):
         )
         stored = await self._db.read(lambda conn: get_meta(conn, "best_block"))
         self._best_is(None if stored is None else self._find(stored))
+        (count,) = await self._db.read(
+            lambda conn: conn.execute(f"SELECT count(*) FROM {self.BLOCKS}").fetchone()
+        )
+        if self.best is not None and count <= self.best_height:
+            raise self._damage(f"{count} of {self.best_height + 1} blocks")
         await self.opened()
         self.synced = self.best is self._chain.validated_tip
 
@@ -153,6 +171,9 @@ class Index(ABC, Generic[T]):
         self.synced, self._catching_up = False, True
         await self._open()
         self._wanted.set()
+
+    def _damage(self, what: str) -> Damaged:
+        return Damaged(f"{self.FILE} is damaged ({what}).", repair_advice(self.FILE))
 
     def _best_is(self, node: HeaderNode | None) -> None:
         self.best = node
@@ -175,10 +196,50 @@ class Index(ABC, Generic[T]):
         assert self._subscription is not None, "the index is not open"
         async with asyncio.TaskGroup() as group:
             group.create_task(self._subscription.run())
+            await self._check_some_blocks()
+            self.checked = True
             while not self._stopping:
                 self._wanted.clear()
                 await self.catch_up()
                 await self._wanted.wait()
+
+    async def _check_some_blocks(self) -> None:
+        """Makes some blocks' rows again, and compares.
+
+        What is lost of a table that is sorted by hashes is lost of all blocks, so some are enough.
+        """
+        best = self.best_height if self.best is not None else -1
+        seed = int.from_bytes(self._ports.random.bytes(8), "little")
+        heights = set(range(max(0, best + 1 - CHECKED_BLOCKS), best + 1))
+        for part in range(CHECKED_BLOCKS):
+            start, end = part * best // CHECKED_BLOCKS, (part + 1) * best // CHECKED_BLOCKS
+            if start < end:
+                heights.add(start + seed % (end - start))
+        for height in sorted(heights, reverse=True):
+            if self._stopping:
+                break
+            async with self._lock:
+                try:
+                    await self._check_block(height)
+                except Damaged as error:
+                    await self._begin_anew(error)
+                    break
+
+    async def _check_block(self, height: int) -> None:
+        """Damaged if the block at height has not the rows that it should have."""
+        if self.best is None or height > self.best.height or not self._validated(self.best):
+            return
+        node = self.best.ancestor(height)
+        if not self._readable(node):
+            return
+        try:
+            block = await self._chain.read_block(node)
+            undo = await self._chain.read_undo(node) if self.NEEDS_UNDO and height else BlockUndo()
+        except (BlockUnreadable, LookupError):  # no matter of the index's
+            return
+        item = await self._ports.workers.run(self.prepare, block, undo, height)
+        if not await self.db.read(lambda conn: self.holds(conn, node, item)):
+            raise self._damage(f"block {height}")
 
     async def catch_up(self) -> None:
         """Indexes the validated chain up to its tip, or until `stop`, or as far as there are bodies."""

@@ -10,7 +10,7 @@ from ..block_filter import BlockFilter, filter_header
 from ..header_tree import HeaderNode
 from ..primitives.block import Block
 from ..primitives.hashes import ZERO_HASH
-from ..storage.database import Connection, Damaged, repair_advice
+from ..storage.database import Connection
 from ..storage.migrations import Schema
 from ..storage.records import BlockUndo
 from .base import Index
@@ -31,6 +31,7 @@ class BlockFilterIndex(Index[BlockFilter]):
     FILE = "indexes/blockfilter_basic.sqlite"
     NEEDS_UNDO = True
     ALLOW_PRUNE = True
+    BLOCKS = "filters"
     SCHEMA = Schema(
         1,
         [
@@ -49,7 +50,7 @@ class BlockFilterIndex(Index[BlockFilter]):
         if prev is not None:
             row = conn.execute("SELECT header FROM filters WHERE hash=?", (prev.hash,)).fetchone()
             if row is None:
-                raise Damaged(f"{self.FILE} has a gap.", repair_advice(self.FILE))
+                raise self._damage(f"nothing of block {prev.height}")
             header = row[0]
         rows = []
         for node, block_filter in items:
@@ -58,6 +59,18 @@ class BlockFilterIndex(Index[BlockFilter]):
         conn.executemany(
             "INSERT OR REPLACE INTO filters (hash, filter_hash, header, encoded) VALUES (?, ?, ?, ?)", rows
         )
+
+    def holds(self, conn: Connection, node: HeaderNode, item: BlockFilter) -> bool:
+        header = ZERO_HASH
+        if node.prev is not None:
+            before = conn.execute("SELECT header FROM filters WHERE hash=?", (node.prev.hash,)).fetchone()
+            if before is None:
+                return False
+            header = before[0]
+        expected = (item.hash, filter_header(item.hash, header), item.encoded)
+        query = "SELECT filter_hash, header, encoded FROM filters WHERE hash=?"
+        found: tuple[bytes, ...] | None = conn.execute(query, (node.hash,)).fetchone()
+        return found == expected
 
     async def filter(self, block_hash: bytes) -> BlockFilter | None:
         """The filter of a block; None if it was not indexed (yet)."""

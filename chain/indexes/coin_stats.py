@@ -17,7 +17,7 @@ from ..primitives.block import Block
 from ..primitives.hashes import sha256
 from ..primitives.transaction import Coin
 from ..script.script import is_unspendable
-from ..storage.database import Connection, Damaged, repair_advice
+from ..storage.database import Connection
 from ..storage.migrations import Schema
 from ..storage.records import BlockUndo
 from ..utxo_set_hash import bogosize, serialize_coin
@@ -71,6 +71,37 @@ class BlockChange:
     amounts: BlockAmounts
 
 
+_COLUMNS = (
+    "state, txouts, bogosize, total_amount, total_unspendable_amount, prevout_spent, "
+    "new_outputs_ex_coinbase, coinbase, genesis_block, bip30, scripts, unclaimed_rewards"
+)
+
+
+class _Total(NamedTuple):
+    """The sums over all blocks up to one. state: the MuHash number."""
+
+    state: int
+    txouts: int
+    bogosize: int
+    amount: int
+    unspendable: int
+
+    def after(self, change: BlockChange) -> _Total:
+        moved = change.amounts
+        return _Total(
+            self.state * change.factor % MODULUS,
+            self.txouts + change.txouts,
+            self.bogosize + change.bogosize,
+            self.amount + moved.coinbase + moved.new_outputs_ex_coinbase - moved.prevout_spent,
+            self.unspendable + moved.unspendable,
+        )
+
+    @property
+    def row(self) -> tuple[bytes, int, int, int, int]:
+        """As the table has it."""
+        return self.state.to_bytes(_STATE_SIZE, "little"), *self[1:]
+
+
 class CoinStatsIndex(Index[BlockChange]):
     """Keeps the statistics of all blocks ever connected, by block hash: also of those off the active chain.
 
@@ -81,6 +112,7 @@ class CoinStatsIndex(Index[BlockChange]):
     FILE = "indexes/coinstatsindex.sqlite"
     NEEDS_UNDO = True
     ALLOW_PRUNE = True
+    BLOCKS = "stats"
     SCHEMA = Schema(
         1,
         [
@@ -98,42 +130,36 @@ class CoinStatsIndex(Index[BlockChange]):
         return block_change(block, undo, height, block_subsidy(height, self._params))
 
     def store(self, conn: Connection, items: Sequence[tuple[HeaderNode, BlockChange]]) -> None:
-        state, txouts, bogo, amount, unspendable = 1, 0, 0, 0, 0
-        prev = items[0][0].prev
-        if prev is not None:
-            row = conn.execute(
-                "SELECT state, txouts, bogosize, total_amount, total_unspendable_amount FROM stats"
-                " WHERE hash=?",
-                (prev.hash,),
-            ).fetchone()
-            if row is None:
-                raise Damaged(f"{self.FILE} has a gap.", repair_advice(self.FILE))
-            state, (txouts, bogo, amount, unspendable) = int.from_bytes(row[0], "little"), row[1:]
+        total = self._before(conn, items[0][0])
+        if total is None:
+            raise self._damage(f"nothing of block {items[0][0].height - 1}")
         for node, change in items:
-            moved = change.amounts
-            state = state * change.factor % MODULUS
-            txouts += change.txouts
-            bogo += change.bogosize
-            amount += moved.coinbase + moved.new_outputs_ex_coinbase - moved.prevout_spent
-            unspendable += moved.unspendable
-            number = state.to_bytes(_STATE_SIZE, "little")
+            total = total.after(change)
             conn.execute(
-                "INSERT OR REPLACE INTO stats (hash, state, txouts, bogosize, total_amount,"
-                " total_unspendable_amount, prevout_spent, new_outputs_ex_coinbase, coinbase,"
-                " genesis_block, bip30, scripts, unclaimed_rewards)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (node.hash, number, txouts, bogo, amount, unspendable, *moved),
+                f"INSERT OR REPLACE INTO stats (hash, {_COLUMNS}) VALUES (?{', ?' * 12})",
+                (node.hash, *total.row, *change.amounts),
             )
+
+    def holds(self, conn: Connection, node: HeaderNode, item: BlockChange) -> bool:
+        before = self._before(conn, node)
+        found = conn.execute(f"SELECT {_COLUMNS} FROM stats WHERE hash=?", (node.hash,)).fetchone()
+        return before is not None and found == (*before.after(item).row, *item.amounts)
+
+    @staticmethod
+    def _before(conn: Connection, node: HeaderNode) -> _Total | None:
+        """The sums before node; None if those of its parent are not there."""
+        if node.prev is None:
+            return _Total(1, 0, 0, 0, 0)
+        row = conn.execute(
+            "SELECT state, txouts, bogosize, total_amount, total_unspendable_amount FROM stats WHERE hash=?",
+            (node.prev.hash,),
+        ).fetchone()
+        return None if row is None else _Total(int.from_bytes(row[0], "little"), *row[1:])
 
     async def find(self, block_hash: bytes) -> CoinStats | None:
         """The statistics after a block; None if it was not indexed (yet)."""
         row = await self.read(
-            lambda conn: conn.execute(
-                "SELECT state, txouts, bogosize, total_amount, total_unspendable_amount, prevout_spent,"
-                " new_outputs_ex_coinbase, coinbase, genesis_block, bip30, scripts, unclaimed_rewards"
-                " FROM stats WHERE hash=?",
-                (block_hash,),
-            ).fetchone()
+            lambda conn: conn.execute(f"SELECT {_COLUMNS} FROM stats WHERE hash=?", (block_hash,)).fetchone()
         )
         if row is None:
             return None

@@ -114,6 +114,24 @@ class ScriptIndex(Index[BlockScripts]):
         put_rows(conn, "outputs", sorted(outputs))
         put_rows(conn, "spends", sorted(spends))
 
+    def holds(self, conn: Connection, node: HeaderNode, item: BlockScripts) -> bool:
+        row = conn.execute("SELECT id, height, active FROM blocks WHERE hash=?", (node.hash,)).fetchone()
+        if row is None or row[1:] != (node.height, 1):
+            return False
+        block = row[0]
+        output = (
+            "SELECT 1 FROM outputs WHERE script=? AND height=? AND position=? AND vout=? AND block=? "
+            "AND txid=? AND value=?"
+        )
+        spend = "SELECT 1 FROM spends WHERE txid=? AND vout=? AND block=? AND spender=? AND input=?"
+        return all(
+            conn.execute(output, (script, node.height, position, vout, block, txid, value)).fetchone()
+            for script, position, vout, txid, value in item.outputs
+        ) and all(
+            conn.execute(spend, (txid, vout, block, spender, vin)).fetchone()
+            for txid, vout, spender, vin in item.spends
+        )
+
     def rewind(self, conn: Connection, node: HeaderNode | None) -> None:
         height = -1 if node is None else node.height
         conn.execute("UPDATE blocks SET active=0 WHERE height > ?", (height,))

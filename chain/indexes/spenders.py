@@ -92,6 +92,13 @@ class SpenderIndex(Index[Spends]):
             rows += [(output, block, start) for output, start in spends]
         put_rows(conn, "spends", sorted(rows))
 
+    def holds(self, conn: Connection, node: HeaderNode, item: Spends) -> bool:
+        block = conn.execute("SELECT id FROM blocks WHERE hash=?", (node.hash,)).fetchone()
+        query = "SELECT 1 FROM spends WHERE output=? AND block=? AND start=?"
+        return block is not None and all(
+            conn.execute(query, (output, block[0], start)).fetchone() for output, start in item
+        )
+
     async def _append(self, batch: Sequence[tuple[HeaderNode, Block, BlockUndo]]) -> None:
         await super()._append(batch)
         self._followed = batch[-1][0]

@@ -56,6 +56,17 @@ class TxIndex(Index[Places]):
             rows.update((txid, (txid, block, start, length)) for txid, start, length in places)
         put_rows(conn, "txs", sorted(rows.values()))
 
+    def holds(self, conn: Connection, node: HeaderNode, item: Places) -> bool:
+        rows = {txid: (start, length) for txid, start, length in item}
+        for txid, place in rows.items():
+            row = conn.execute(
+                "SELECT hash, start, length FROM txs JOIN blocks ON blocks.id = txs.block WHERE txid=?",
+                (txid,),
+            ).fetchone()
+            if row is None or (row[0] == node.hash and row[1:] != place):
+                return False
+        return True
+
     async def find(self, txid: bytes) -> tuple[bytes, Transaction] | None:
         """The hash of the block that has the transaction, and the transaction; None if it is not known."""
         row = await self.read(

@@ -42,7 +42,7 @@ async def prepare(db: Database, schema: Schema, network: str = "") -> bool:
     """Leaves db with the tables of schema and says whether they are new.
 
     network: whose data this is ("regtest"; for a private signet more); "" where it is all the same.
-    StorageError for a file of a newer version, of another network or with other tables.
+    StorageError for a file of a newer version or of another network, Damaged for one without its tables.
     """
     version, tables = await db.read(_look)
     if version == 0 and not tables:
@@ -53,6 +53,8 @@ async def prepare(db: Database, schema: Schema, network: str = "") -> bool:
     _refuse_newer(db, version, schema.version)
     if any(step not in schema.upgrades for step in range(version, schema.version)):
         raise Damaged(f"{db.name} has an old format ({version}).", repair_advice(db.name), name=db.name)
+    if version == schema.version and (lost := await db.read(lambda conn: _missing(conn, schema))):
+        raise Damaged(f"{db.name} is damaged (no {lost}).", repair_advice(db.name), name=db.name)
     found = await db.read(_network)
     if network and found != network:
         name, slash, _ = network.partition("/")
@@ -87,6 +89,16 @@ def _look(conn: Connection) -> tuple[int, int]:
     (version,) = conn.execute("PRAGMA user_version").fetchone()
     (tables,) = conn.execute("SELECT count(*) FROM sqlite_master").fetchone()
     return version, tables
+
+
+def _missing(conn: Connection, schema: Schema) -> str:
+    """A table or an index of schema that is not there, as SQLite calls it; "" if all are."""
+    found = {f"{kind} {name}" for kind, name in conn.execute("SELECT type, name FROM sqlite_master")}
+    wanted = ["table meta"]
+    for statement in schema.create:
+        _, kind, name, *_ = statement.split(maxsplit=3)
+        wanted.append(f"{kind.lower()} {name}")
+    return next((thing for thing in wanted if thing not in found), "")
 
 
 def _create(conn: Connection, schema: Schema, network: str) -> None:

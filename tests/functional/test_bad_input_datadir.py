@@ -117,6 +117,46 @@ def test_damaged_indexes(folder: Path, name: str, how: Callable[[Path], None]) -
         assert {i["best_block_height"] for i in node.call("getindexinfo").values()} == {130}
 
 
+INSIDE = {
+    TXINDEX: ("DROP TABLE txs", "DELETE FROM txs WHERE txid < x'30'", "DELETE FROM blocks WHERE id > 60"),
+    FILTERS: ("DROP TABLE filters", "DELETE FROM filters WHERE id BETWEEN 40 AND 50"),
+    STATS: ("DROP TABLE meta", "UPDATE stats SET txouts=txouts+1 WHERE id=128"),
+    SPENDERS: ("DROP TABLE spends", "UPDATE meta SET value=5 WHERE key='salt'"),
+}
+
+
+@pytest.mark.parametrize(("name", "harm"), [(name, harm) for name in INSIDE for harm in INSIDE[name]])
+def test_indexes_damaged_inside(folder: Path, name: str, harm: str) -> None:
+    """SQLite has nothing to complain of, and yet it is not what an index of ours must be."""
+    with closing(sqlite3.connect(folder / "regtest" / name)) as connection:
+        connection.execute(harm)
+        connection.commit()
+    with running(folder, *INDEXES) as node:
+        node.wait_for_log("It is deleted and built anew.")
+        node.until("the indexes", lambda: all(i["synced"] for i in node.call("getindexinfo").values()))
+        assert {i["best_block_height"] for i in node.call("getindexinfo").values()} == {130}
+    with running(folder, *INDEXES) as node:
+        node.until("the indexes", lambda: all(i["synced"] for i in node.call("getindexinfo").values()))
+        assert node.log.count("It is deleted and built anew.") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "table"), [(INDEX, "files"), (BLOCKS, "undo"), (COINS, "coins"), (COINS, "meta")]
+)
+def test_a_table_is_gone(folder: Path, name: str, table: str) -> None:
+    path = folder / "regtest" / name
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"DROP TABLE {table}")
+    code, told = run_to_end(folder, *INDEXES)
+    assert code == 1 and f"{name} is damaged (no table {table})." in told
+    if "Delete this file" in told:
+        path.unlink()
+    option = "-reindex-chainstate" if "-reindex-chainstate" in told else "-reindex"
+    with running(folder, *INDEXES, option) as node:
+        height = 0 if name == BLOCKS else 130
+        node.until("the tip", lambda: node.call("getblockcount") == height)
+
+
 @pytest.mark.parametrize("name", [INDEX, BLOCKS, COINS, TXINDEX, PEERS, WALLET])
 def test_written_by_a_newer_version(folder: Path, name: str) -> None:
     """Refused, and left as it is for that version."""

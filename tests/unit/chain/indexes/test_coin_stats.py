@@ -167,4 +167,4 @@ async def test_a_gap_is_damage(chain: Chain, ports: Ports) -> None:
     async with running(CoinStatsIndex, chain, ports) as index:
         assert index.best is chain.tip and await index.find(old.hash) == expected
     lines: list[str] = ports.log.lines  # type: ignore[attr-defined]
-    assert any("has a gap. It is deleted and built anew" in line for line in lines)
+    assert any("is damaged (3 of 4 blocks). It is deleted" in line for line in lines), lines
