@@ -52,6 +52,8 @@ MIN_DISK_SPACE = 50 << 20
 """Bytes that stay free: with less the node stops (Core's CheckDiskSpace)."""
 FLUSHED_COIN_BYTES = 48 * 2 * 2
 """Room for a coin in a flush, which may be written twice."""
+FLUSH_LOG_INTERVAL = 5.0
+"""Seconds between two lines of a flush that takes long."""
 COINS_INTERVAL = 600.0
 """Seconds between flushes of the coins; after a crash the blocks since then are connected again."""
 
@@ -662,11 +664,27 @@ class ChainManager(ChainReader):
             count, dirty = len(chainstate.coins), chainstate.coins.dirty_count
             self._need_disk_space("chainstate", dirty * FLUSHED_COIN_BYTES)
             debug("coindb", f"Writing chainstate to disk: {dirty} changed transaction outputs")
-            await chainstate.flush()
+            with self.ports.long_work("Flushing coins") as show:
+                chainstate.store.show_flush = self._flush_shown(show, dirty)
+                await chainstate.flush()
             debug(
                 "coindb",
                 f"Committed {dirty} changed transaction outputs (out of {count}) to coin database...",
             )
+
+    def _flush_shown(self, show: Callable[[float], None], count: int) -> Callable[[float], None]:
+        """What is told of a flush: a bar, and a line in the log now and then if it takes long."""
+        clock, log = self.ports.clock, self.ports.log
+        last = clock.monotonic()
+
+        def shown(share: float) -> None:
+            nonlocal last
+            show(share)
+            if share < 1 and clock.monotonic() - last >= FLUSH_LOG_INTERVAL:
+                last = clock.monotonic()
+                log.info(f"Flushing {count} coins to disk: {share:.0%}")
+
+        return shown
 
 
 __all__ = ["BlockAccept", "ChainManager", "ChainOptions"]

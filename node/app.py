@@ -132,8 +132,9 @@ class Node:
 
     def _own_ports(self, log: DebugLog, clock: Clock) -> Ports:
         config, random = self.config, SystemRandom()
-        if bars_wanted(log.console):
+        if bars_wanted():
             self.bars = ProgressBars()
+            log.write_console = self.bars.write_line
         self.workers = daemon_workers(config.number("par"))
         network: Network = self.tcp
         if config.values("proxy") or config.text("onion"):

@@ -36,6 +36,8 @@ class DebugLog:
     def __init__(self, mock_time: Callable[[], int] = lambda: 0) -> None:
         self.path: Path | None = None
         self.console = False
+        self.write_console: Callable[[str], None] = _to_stdout
+        """Where lines go besides the file, if `console` says so."""
         self.times = True
         self.micros = False
         self.thread_names = False
@@ -197,7 +199,11 @@ class DebugLog:
             if self._fd >= 0:
                 os.write(self._fd, line.encode("utf-8", "backslashreplace"))
             if self.console:
-                sys.stdout.write(line)
-                sys.stdout.flush()
+                self.write_console(line)
         except OSError:
             pass  # a full disk, a closed terminal: whoever logs has other things to do
+
+
+def _to_stdout(line: str) -> None:
+    sys.stdout.write(line)
+    sys.stdout.flush()

@@ -6,7 +6,8 @@ hash_serialized_3: txid in internal order, then output number.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from ..params import ChainParams
@@ -87,6 +88,8 @@ class CoinStore(CoinView):
     def __init__(self, db: Database, storage: Storage) -> None:
         super().__init__(db)
         self._storage = storage
+        self.show_flush: Callable[[float], None] = lambda share: None
+        """Told the share of a flush that is done, on the event loop while the flush goes on."""
 
     @classmethod
     async def open(
@@ -106,7 +109,19 @@ class CoinStore(CoinView):
 
         more: further coins to store. All must stay as they are until the flush returns.
         """
-        await self.db.write(lambda conn: _flush(conn, [changes, *more], best_block))
+        loop, going_on = asyncio.get_running_loop(), True
+
+        def show(share: float) -> None:
+            if going_on:
+                self.show_flush(share)
+
+        def tell(share: float) -> None:
+            loop.call_soon_threadsafe(show, share)
+
+        try:
+            await self.db.write(lambda conn: _flush(conn, [changes, *more], best_block, tell))
+        finally:
+            going_on = False
 
     async def add_rows(self, rows: Sequence[CoinRow]) -> None:
         """Stores rows of a snapshot file, which stand for no block before all are there."""
@@ -163,7 +178,12 @@ def _page(conn: Connection, after: bytes, limit: int) -> list[CoinRow]:
     return sorted(split(text, KEY_SIZE))
 
 
-def _flush(conn: Connection, changes: Sequence[Mapping[OutPoint, Coin | None]], best_block: bytes) -> None:
+def _flush(
+    conn: Connection,
+    changes: Sequence[Mapping[OutPoint, Coin | None]],
+    best_block: bytes,
+    tell: Callable[[float], None],
+) -> None:
     """In the order of keys, and a part at a time: all coins as rows would take their memory once more."""
     pack = coin_packer()
     bits = min(8, (sum(map(len, changes)) // PART).bit_length())
@@ -182,6 +202,7 @@ def _flush(conn: Connection, changes: Sequence[Mapping[OutPoint, Coin | None]], 
         gone.sort()
         delete_keys(conn, "coins", "key", gone)
         put_rows(conn, "coins", put)
+        tell((number + 1) / (1 << bits))
     put_meta(conn, "best_block", best_block)
 
 

@@ -1,14 +1,14 @@
-"""Long work shows a bar on a terminal where no log lines are, a line in the log, and nothing elsewhere."""
+"""Long work shows a bar at the bottom of a terminal, below the log lines there, and a line in the log."""
 
 from __future__ import annotations
 
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +26,15 @@ def blocks_file(folder: Path, count: int) -> Path:
     return write_blocks(folder / "blocks.dat", empty_branch(regtest().genesis.header, 0, count))
 
 
-def on_a_terminal(datadir: Path, *options: str) -> tuple[int, str]:
-    """The daemon's exit code and what it wrote to stderr, a terminal."""
+def on_a_terminal(datadir: Path, *options: str, log_too: bool = False) -> tuple[int, str]:
+    """The daemon's exit code and what it wrote to stderr, a terminal. log_too: stdout is it as well."""
     main, side = pty.openpty()
     try:
         process = subprocess.Popen(
             [*command(datadir), *options],
             env=environment() | {"TERM": "xterm", "COLUMNS": "100"},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=side if log_too else subprocess.DEVNULL,
             stderr=side,
         )
     finally:
@@ -59,9 +59,27 @@ def test_a_bar_on_a_terminal(tmp_path: Path) -> None:
     code, written = on_a_terminal(tmp_path / "node", f"-loadblock={file}", "-stopafterblockimport")
     assert code == 0
     assert "Connecting blocks" in written and "%" in written
-    assert "\x1b[?25h" in written.rsplit("Connecting blocks", 1)[-1], "the cursor does not come back"
+    assert "".join(Screen().feed(written).lines).strip() == "", "the terminal is not as it was"
     code, written = on_a_terminal(tmp_path / "node", "-reindex", "-stopafterblockimport")
     assert code == 0 and ("Connecting blocks" in written or "Reindexing" in written)
+
+
+def test_log_lines_scroll_above_the_bar(tmp_path: Path) -> None:
+    file = blocks_file(tmp_path, 4500)
+    folder = tmp_path / "node"
+    folder.mkdir()
+    options = (f"-loadblock={file}", "-stopafterblockimport", "-printtoconsole=1")
+    code, written = on_a_terminal(folder, *options, log_too=True)
+    assert code == 0
+    screen, with_bar = Screen(), 0
+    for part in written.splitlines(keepends=True):
+        screen.feed(part)
+        with_bar += "Connecting blocks" in screen.lines[-1] or "Loading blocks" in screen.lines[-1]
+    assert with_bar > 30, "the bar was not at the bottom while lines were written"
+    log = (folder / "regtest/debug.log").read_text().strip().splitlines()
+    shown = [line.rstrip() for line in screen.lines if line.strip()]
+    assert shown[: len(log)] == [line.rstrip() for line in log], "the lines are not those of the log"
+    assert not any("\u2501" in line for line in shown), "something of the bar is left"
 
 
 def test_log_lines_and_no_bar_elsewhere(tmp_path: Path) -> None:
@@ -85,17 +103,39 @@ def test_rich_is_imported_late(tmp_path: Path) -> None:
 
 
 class Screen:
-    """In place of rich's display."""
+    """A terminal of endless height and width, as far as bars and lines need one."""
+
+    def __init__(self) -> None:
+        self.lines = [""]
+        self._row = self._column = 0
+
+    def feed(self, text: str) -> Screen:
+        for token in re.findall(r"\x1b\[[0-9;?]*[a-zA-Z]|.|\n", text.replace("\r\n", "\n")):
+            line = self.lines[self._row]
+            if token == "\n":
+                self._row, self._column = self._row + 1, 0
+                if self._row == len(self.lines):
+                    self.lines.append("")
+            elif token == "\r":
+                self._column = 0
+            elif token == "\x1b[2K":
+                self.lines[self._row] = ""
+            elif token == "\x1b[1A":
+                self._row -= 1
+            elif not token.startswith("\x1b"):
+                padded = line.ljust(self._column)
+                self.lines[self._row] = padded[: self._column] + token + padded[self._column + 1 :]
+                self._column += 1
+            else:
+                assert token.endswith("m"), f"what is {token!r}?"
+        return self
+
+
+class Bars:
+    """In place of rich's bars."""
 
     def __init__(self) -> None:
         self.tasks: dict[int, tuple[str, float]] = {}
-        self.on = False
-
-    def start(self) -> None:
-        self.on = True
-
-    def stop(self) -> None:
-        self.on = False
 
     def add_task(self, what: str, total: float) -> int:
         self.tasks[len(self.tasks)] = (what, 0.0)
@@ -107,30 +147,42 @@ class Screen:
     def remove_task(self, task: int) -> None:
         del self.tasks[task]
 
-    def refresh(self) -> None:
-        assert self.on
+    def text(self) -> str:
+        return "\n".join(f"{what} {share}" for what, share in self.tasks.values())
 
 
-def test_bars_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    screen, now = Screen(), [0.0]
+def test_bars_come_and_go(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    shown, now, screen = Bars(), [0.0], Screen()
     module: Any = sys.modules[ProgressBars.__module__]
-    make: Callable[[], Screen] = lambda: screen  # noqa: E731
-    monkeypatch.setattr(module, "_new_display", make)
+    monkeypatch.setattr(module, "_new_progress", lambda: shown)
+    monkeypatch.setattr(module, "_rendered", Bars.text)
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+
+    def lines() -> list[str]:
+        out, err = capsys.readouterr()
+        assert out == ""
+        return [line for line in screen.feed(err).lines if line]
+
     bars = ProgressBars()
     bars("short", 0.0)
     bars("short", 1.0)
     bars("short", None)
-    assert not screen.on and not screen.tasks
+    assert lines() == []
     bars("long", 0.1)
     now[0] += APPEAR
     bars("long", 0.5)
-    assert screen.on and screen.tasks == {0: ("long", 0.5)}
+    assert lines() == ["long 0.5"]
     bars("other", 0.1)
     now[0] += APPEAR
     bars("other", 0.3)
+    assert lines() == ["long 0.5", "other 0.3"]
+    monkeypatch.setattr(sys, "stdout", sys.stderr)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    bars.write_line("a line\n")
+    assert lines() == ["a line", "long 0.5", "other 0.3"]
     bars("long", None)
-    assert screen.on and screen.tasks == {1: ("other", 0.3)}
+    assert lines() == ["a line", "other 0.3"]
     bars("other", None)
-    assert not screen.on
+    assert lines() == ["a line"]
     bars.close()
+    assert lines() == ["a line"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -130,3 +131,18 @@ async def test_other_network_and_damage(storage: Storage) -> None:
     await store.close()
     with pytest.raises(StorageError, match="network regtest, not of main"):
         await CoinStore.open(storage, main())
+
+
+async def test_a_flush_tells_how_far_it_is(storage: Storage) -> None:
+    """Shares that rise to the whole, none of them after the flush has returned."""
+    shares: list[float] = []
+    store = await CoinStore.open(storage, regtest())
+    store.show_flush = shares.append
+    await store.flush(make_coins(random.Random(5), 40_000), b"a" * 32)
+    told = list(shares)
+    assert told == sorted(told)
+    if isinstance(storage, FileStorage):
+        assert told[-1] == 1 and len(told) > 1
+    await asyncio.sleep(0)
+    assert shares == told
+    await store.close()
