@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from pybitcoind.chain.owner import OwnerStopped
 from pybitcoind.chain.primitives.serialize import DecodeError
 
 from .codec_v1 import Frame
@@ -37,6 +39,9 @@ PING_INTERVAL = 120.0
 CLOSE_TIMEOUT = 1.0
 TIMEOUT_INTERVAL = 20 * 60.0
 """Seconds of silence, or without an answer to a ping, after which a peer is given up."""
+
+SETTLE_LIMIT = 10.0
+"""Seconds a pong waits at most for blocks to be connected that the peer sent before the ping."""
 
 Handler = Callable[["Peer", Any], Awaitable[None]]
 
@@ -77,6 +82,8 @@ class Peer:
         """It is downloaded from before others."""
         self.announces_compact = False
         """We asked it to announce blocks as compact blocks."""
+        self.unsettled = False
+        """It sent a block that was stored, and what the chain makes of it was not waited for."""
         self.connected_at = context.now()
         self.disconnecting = False
         self.last_block_time = 0
@@ -86,6 +93,9 @@ class Peer:
             self.our_services |= ServiceFlags.BLOOM
         self.misbehaved = False
         self._handlers, self._on_misbehaving = handlers, on_misbehaving
+        self._group: asyncio.TaskGroup | None = None
+        self._settling: asyncio.Task[None] | None = None
+        self._late_pongs: list[int] = []
         self.on_version: Callable[[Peer], None] = lambda peer: None
         self.on_complete: Callable[[Peer], None] = lambda peer: None
         self.on_handled: Callable[[Peer], None] = lambda peer: None
@@ -185,6 +195,7 @@ class Peer:
         connection = self.connection
         try:
             async with asyncio.TaskGroup() as group:
+                self._group = group
                 group.create_task(connection.run())
                 for message in self.handshake.start(self.context.ports.clock.time()):
                     self.send(message)
@@ -192,6 +203,8 @@ class Peer:
                     await self.handle(frame)
                     self.on_handled(self)
                 self.close()
+                if self._settling is not None:
+                    self._settling.cancel()
         finally:
             self.close()
             try:
@@ -293,7 +306,22 @@ class Peer:
         if self.features.common_version > BIP31_VERSION:
             if message.nonce is None:
                 raise DecodeError("end of data")
-            self.send(Pong(message.nonce))
+            if self._group is None or not (self.unsettled or self._settling):
+                self.send(Pong(message.nonce))
+                return
+            self._late_pongs.append(message.nonce)  # in their order
+            if self._settling is None:
+                self._settling = self._group.create_task(self._settle())
+
+    async def _settle(self) -> None:
+        """A pong tells that what was sent before the ping is done with; but it may not come too late."""
+        self.unsettled = False
+        with suppress(TimeoutError, OwnerStopped):
+            async with self.context.ports.clock.timeout(SETTLE_LIMIT):
+                await self.context.chain.activate_best()
+        nonces, self._late_pongs, self._settling = self._late_pongs, [], None
+        for nonce in nonces:
+            self.send(Pong(nonce))
 
     async def on_pong(self, message: Pong) -> None:
         problem, expected, nonce = "", self.ping_nonce, message.nonce

@@ -349,6 +349,7 @@ class BlockSync:
         # Far behind the headers nobody waits for the block to be connected, so the next can come.
         behind = context.best_header.height - context.tip.height > CATCHING_UP
         process = context.chain.accept_block if behind else context.chain.process_block
+        peer.unsettled = behind
         self._sources[block_hash] = peer.id, via_compact
         try:
             result = await process(block, requested=requested, min_pow_checked=enough_work)

@@ -8,9 +8,11 @@ from itertools import pairwise
 import pytest
 from p2p_nodes import P2PNode, run_virtual, until, world
 from scene import Scene, make_scene
+from scripted_peer import ScriptedPeer
 
 from pybitcoind.chain.ports import Network
 from pybitcoind.node.tcp_network import TcpNetwork
+from pybitcoind.p2p import messages as m
 from pybitcoind.p2p.memory_network import MemoryHub
 
 
@@ -103,6 +105,23 @@ async def test_a_split_network_joins_again() -> None:
         hub.heal_all()
         await until(lambda: same_tip(a, b))
         assert a.chain.tip.hash == right.tip.hash
+
+
+async def test_a_pong_tells_that_the_blocks_before_it_are_connected() -> None:
+    """Far behind the headers blocks are stored without waiting; the missing one connects all the others."""
+    scene, hub = make_scene(130), MemoryHub()
+    async with world(scene.now, hub.network) as w:
+        node = await w.node("node")
+        async with await ScriptedPeer.connect(node.endpoint, network=hub.network("peer")) as peer:
+            await peer.handshake()
+            peer.send(m.Headers([block.header for block in scene.blocks]))
+            peer.send(*[m.BlockMessage(block) for block in scene.blocks[1:]])
+            await peer.sync()
+            assert node.height == 0
+            peer.send(m.BlockMessage(scene.blocks[0]), m.Ping(8), m.Ping(9))
+            await peer.wait_for(m.Pong, lambda pong: pong.nonce == 9)
+            assert node.height == 130
+            assert [pong.nonce for pong in peer.of(m.Pong)][-2:] == [8, 9]
 
 
 def test_a_stalling_peer_is_replaced_in_virtual_time() -> None:
