@@ -47,9 +47,13 @@ class BlockIndex:
     # Loading and writing
 
     async def load(self, *, bodies: bool = True) -> None:
-        """Takes the headers from the store, or begins with the genesis block. bodies: that one's is kept."""
+        """Takes the headers from the store, or begins with the genesis block. bodies: that one's is kept.
+
+        FilesMissing if bodies are in a block file that is not there.
+        """
         stored = await self.blocks.load_tree()
-        self._check_files(stored)
+        if bodies:
+            self._check_files(stored)
         tree = self.tree = HeaderTree(stored.trunk)
         self.candidates = Candidates(tree)
         for row in stored.beside:
