@@ -101,6 +101,7 @@ def _version_bits(config: Config, params: ChainParams, text: str) -> ChainParams
             raise ConfigError(f"Invalid {what} ({field})")
         numbers.append(int(field))
     start, timeout, height = (*numbers, 0)[:3]
+    height = (height + 2**31) % 2**32 - 2**31  # Core reads 64 bits and keeps 32
     deployment = params.deployments.get(fields[0])
     if deployment is None:
         raise ConfigError(f"Invalid deployment ({fields[0]})")

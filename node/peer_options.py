@@ -95,7 +95,10 @@ def _binds(config: Config, params: ChainParams) -> list[Bind]:
             permissions, _, _, address = parse_permissions(text, directions=False)
         except BadPermission as error:
             raise ConfigError(str(error)) from None
-        binds.append(Bind(_endpoint(address, port, "whitebind", text), Permission(permissions)))
+        endpoint = _endpoint(address, 0, "whitebind", address)
+        if endpoint[1] == 0:
+            raise ConfigError(f"Need to specify a port with -whitebind: '{address}'")
+        binds.append(Bind(endpoint, Permission(permissions)))
     for i, bind in enumerate(binds):
         if bind.endpoint[1] and bind.endpoint in [other.endpoint for other in binds[:i]]:
             host, number = bind.endpoint

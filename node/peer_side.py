@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 from typing import TYPE_CHECKING
 
 from pybitcoind.chain.storage.database import Database
@@ -25,6 +26,9 @@ PEERS_VERSION = 1
 """Of the tables in peers.sqlite."""
 SAVE_INTERVAL = 15 * 60
 """Seconds between writings of addresses and bans, as in Core."""
+
+NOWHERE = "Error: Failed to listen on any port. Use -listen=0 if you want this."
+"""Core's second line, whichever address it was."""
 
 
 class PeerSide:
@@ -99,7 +103,7 @@ class PeerSide:
                 log.error(failure)
                 if everywhere and host == "::":
                     continue  # the machine may lack IPv6, and nobody asked for it
-                raise ConfigError(failure) from None
+                raise ConfigError(f"{failure}\n{NOWHERE}") from None
             host, port = peers.endpoints[-1]
             chosen = chosen or port
             log.info(f"Bound to {_text(host, port)}")
@@ -139,4 +143,4 @@ def _bind_error(host: str, port: int, error: OSError) -> str:
     where = f"Unable to bind to {_text(host, port)} on this computer"
     if error.errno == errno.EADDRINUSE:
         return f"{where}. Bitcoin Core is probably already running."
-    return f"{where} (bind returned error {error.strerror} ({error.errno}))"
+    return f"{where} (bind returned error {os.strerror(error.errno or 0)} ({error.errno}))"
