@@ -49,7 +49,10 @@ class Core:
                     pass
             time.sleep(0.1)
         for block in scene.blocks:
-            assert self.call("submitblock", block.raw.hex()) is None
+            answer = self.call("submitblock", block.raw.hex())
+            if answer is not None:
+                self.stop()
+                raise AssertionError(f"Core refuses a block of the scene: {answer}")
 
     def call(self, method: str, *params: Any) -> Any:
         body = json.dumps({"method": method, "params": params, "id": 1}).encode()

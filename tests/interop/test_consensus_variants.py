@@ -190,6 +190,18 @@ SCRIPT_FAILED = "block-script-verify-flag-failed ({})".format
 UNSATISFIED = SCRIPT_FAILED("Locktime requirement not satisfied")
 
 
+ODD_COINS = (_failing("relative lock"), _failing("lock time"))
+"""Those that spend what make_scene has from some height on."""
+UNLIKE: tuple[Callable[[Scene], Block], ...] = (
+    _locked,
+    _median_time,
+    *ODD_COINS,
+    lambda scene: scene.block(coinbase=scene.coinbase(height=5000)),
+    _commitment,
+)
+"""Blocks that one of the rules refuses, or the lack of one."""
+
+
 @pytest.mark.parametrize(
     ("name", "build", "before", "after"),
     [

@@ -27,9 +27,12 @@ from pybitcoind.chain.mempool.pool import Mempool
 from pybitcoind.chain.policy.settings import PolicySettings
 from pybitcoind.chain.primitives.transaction import OutPoint, Transaction, TxOut
 
-from .spends import VALUE, Spend, funded, make_spend, plan
+from .spends import VALUE, Spend, funded, make_spend, plan, plan_drawn
+from .tape import Copied, Tape
 
 BATCH = 250
+MAX_SCRIPT_SIZE = 10_000
+"""What is longer can never be spent, and is no coin."""
 
 
 @dataclass
@@ -128,6 +131,24 @@ async def compare(
             if progress is not None:
                 progress(tally)
     return tally
+
+
+async def difference(pair: Nodes, rng: random.Random) -> tuple[str, Spend | None]:
+    """Judges one spend of any source of draws; what differs, "" if nothing does."""
+    first = Copied(rng)
+    make_spend(first, funded(OutPoint(bytes(32), 0)))
+    drawn = first.drawn
+
+    def again() -> random.Random:
+        return Tape(given=drawn)
+
+    script = plan_drawn(again)
+    if script is None or len(script) > MAX_SCRIPT_SIZE:
+        return "", None
+    (outpoint,) = pair.fund([script])
+    spend, tally = make_spend(again(), funded(outpoint)), PolicyTally()
+    await _judge(pair, "drawn", spend, tally)
+    return (tally.differences[0][0] if tally.differences else ""), spend
 
 
 async def _judge(pair: Nodes, name: str, spend: Spend, tally: PolicyTally) -> None:

@@ -428,8 +428,13 @@ def funded(outpoint: OutPoint, final: bool = False) -> Start:
 
 def plan(name: str, final: bool = False) -> bytes | None:
     """The script that the spend of this name needs, None if an outpoint must be known first."""
+    return plan_drawn(lambda: random.Random(name), final)
+
+
+def plan_drawn(again: Callable[[], random.Random], final: bool = False) -> bytes | None:
+    """The same by a source that draws the same each time that it is made."""
     scripts = {
-        make_spend(random.Random(name), funded(OutPoint(bytes((n,)) * 32, n), final)).spent[0].script_pubkey
+        make_spend(again(), funded(OutPoint(bytes((n,)) * 32, n), final)).spent[0].script_pubkey
         for n in (1, 2)
     }
     return scripts.pop() if len(scripts) == 1 else None

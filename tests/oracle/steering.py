@@ -80,8 +80,18 @@ async def compare(
     return tally
 
 
-async def _one_tree(rng: random.Random, core: Core, tally: SteeringTally) -> str | None:
-    tree = [delivery for delivery in make_tree(rng, SIZE) if not _only_by_rpc(delivery)]
+async def difference(program: Path, rng: random.Random, size: int) -> str | None:
+    """Steers one tree of so many blocks, by any source of draws; what differs, None if nothing does."""
+    with tempfile.TemporaryDirectory(prefix="oracle-") as folder:
+        core = Core(program, Path(folder), base())
+        try:
+            return await _one_tree(rng, core, SteeringTally(), size)
+        finally:
+            core.stop()
+
+
+async def _one_tree(rng: random.Random, core: Core, tally: SteeringTally, size: int = SIZE) -> str | None:
+    tree = [delivery for delivery in make_tree(rng, size) if not _only_by_rpc(delivery)]
     async with running_chain(make_ports(now=base().now)) as chain:
         for block in base().blocks:
             await chain.process_block(block)

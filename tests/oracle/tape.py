@@ -34,6 +34,20 @@ class Tape(random.Random):
         return self._keep(53, lambda: int(super(Tape, self).random() * 2**53)) / 2**53
 
 
+class Copied(Tape):
+    """Draws from another source, hypothesis's for instance, and keeps what it drew."""
+
+    def __init__(self, source: random.Random) -> None:
+        super().__init__()
+        self._source = source
+
+    def getrandbits(self, k: int) -> int:
+        return self._keep(k, lambda: self._source.getrandbits(k))
+
+    def random(self) -> float:
+        return self._keep(53, lambda: self._source.getrandbits(53)) / 2**53
+
+
 def shrink(drawn: Sequence[int], still: Callable[[Tape], bool], tries: int = 2000) -> list[int]:
     """A list of draws that is shorter or smaller, as far as tries allow, and for which still(tape) holds.
 
