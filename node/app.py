@@ -147,7 +147,7 @@ class Node:
             random=random,
             network=network,
             workers=self.workers,
-            storage=PlacedStorage(self.net_dir, config.blocks_root),
+            storage=PlacedStorage(self.net_dir, config.blocks_root, config.wallet_dir),
             log=log,
             progress=self.bars or show_nothing,
         )

@@ -181,8 +181,6 @@ def _check_privacy(config: Config) -> None:
     for net in config.values("onlynet"):
         if net.lower() not in ("ipv4", "ipv6"):
             raise ConfigError(f"-onlynet={net} is not supported yet.")
-    if config.is_set("walletdir"):
-        raise ConfigError("-walletdir is not supported yet: wallets are below the network's data directory.")
     if config.flag("privatebroadcast"):
         raise ConfigError(
             "Private broadcast of own transactions requested (-privatebroadcast), but none of Tor or I2P "
@@ -224,6 +222,8 @@ def _check_host_port(name: str, text: str) -> None:
 
 
 def _check_wallets(config: Config) -> None:
+    if not config.flag("disablewallet"):
+        _ = config.wallet_dir
     if not config.flag("disablewallet") and True in config.command_line.get("wallet", ()):
         raise ConfigError(
             "Invalid value detected for '-wallet' or '-nowallet'. '-wallet' requires a string value, while "

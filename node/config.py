@@ -463,6 +463,21 @@ class Config:
             raise ConfigError(f'Specified blocks directory "{self.text("blocksdir")}" does not exist.')
         return given / self._subdir
 
+    @property
+    def wallet_dir(self) -> Path:
+        """Where the wallets are: wallets/ below net_dir, or -walletdir. Raises ConfigError."""
+        if not self.is_set("walletdir"):
+            return self.net_dir / "wallets"
+        text = self.text("walletdir")
+        given = Path(text)
+        if not text or not given.exists():
+            raise ConfigError(f'Specified -walletdir "{text}" does not exist')
+        if not given.is_dir():
+            raise ConfigError(f'Specified -walletdir "{text}" is not a directory')
+        if not given.is_absolute():
+            raise ConfigError(f'Specified -walletdir "{text}" is a relative path')
+        return given.resolve()
+
     def path(self, name: str, default: str) -> Path | None:
         """A file option, relative to the network's directory; None if negated."""
         return self._path_below(self.net_dir, name, default)

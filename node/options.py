@@ -155,7 +155,7 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
         ("spendzeroconfchange", "", "Spend unconfirmed change (default: 1)"),
         ("txconfirmtarget", "<n>", "Blocks within which a transaction is to confirm (default: 6)"),
         ("walletbroadcast", "", "Send the wallet's transactions to peers (default: 1)"),
-        ("walletdir", "<dir>", "Directory of the wallets; not supported yet, refused"),
+        ("walletdir", "<dir>", "Directory of the wallets (default: wallets/ below the network's directory)"),
         ("walletrbf", "", "Send transactions that can be replaced (default: 1)"),
         ("wallet", "<path>", "Load this wallet at start; may be given more than once"),
     ),

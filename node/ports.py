@@ -177,12 +177,18 @@ class InlineWorkers:
 
 
 class PlacedStorage:
-    """Files below the network's directory, but those of blocks/ below another one (-blocksdir)."""
+    """Files below the network's directory, but those of blocks/ and wallets/ elsewhere if so wanted.
 
-    def __init__(self, root: Path, blocks_root: Path) -> None:
+    blocks_root: what blocks/ is below (-blocksdir). wallets: what stands for wallets/ (-walletdir).
+    """
+
+    def __init__(self, root: Path, blocks_root: Path, wallets: Path) -> None:
         self._rest, self._blocks = FileStorage(root), FileStorage(blocks_root)
+        self._wallets = FileStorage(wallets, stands_for="wallets")
 
     def _place(self, name: str) -> FileStorage:
+        if name.startswith("wallets"):
+            return self._wallets
         return self._blocks if name.startswith("blocks") else self._rest
 
     async def open(self, name: str, *, full_sync: bool = False) -> Database:

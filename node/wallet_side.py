@@ -57,7 +57,7 @@ class WalletSide:
 
     def _new_manager(self, client: ChainClient, settings: WalletSettings, names: list[str]) -> WalletManager:
         from pybitcoind.wallet.hd import new_seed
-        from pybitcoind.wallet.manager import FOLDER, WalletManager
+        from pybitcoind.wallet.manager import WalletManager
 
         node = self._node
         return WalletManager(
@@ -66,7 +66,7 @@ class WalletSide:
             client,
             settings,
             names=names,
-            wallets_path=str(node.net_dir / FOLDER),
+            wallets_path=str(node.config.wallet_dir),
             remember=self._remember,
             new_seed=node.new_seed or new_seed,
         )

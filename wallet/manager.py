@@ -73,7 +73,7 @@ class WalletManager:
                 self.ports.log.warning(message)
                 warnings.append(message)
                 continue
-            await self._load(name)
+            await self._load(name, prefix="")
         self._subscribe()
         return warnings
 
@@ -221,7 +221,8 @@ class WalletManager:
                 f"wallet directory."
             )
 
-    async def _load(self, name: str) -> Wallet:
+    async def _load(self, name: str, prefix: str = "Wallet file verification failed. ") -> Wallet:
+        """prefix: of the complaint about a file that cannot be used."""
         self._busy[name] = None
         try:
             store = await WalletStore.open(self.ports.storage, self._folder(name), self.params, create=False)
@@ -232,7 +233,7 @@ class WalletManager:
                 await store.close()
                 raise
         except StorageError as error:
-            raise WalletError(f"Wallet file verification failed. {error}") from None
+            raise WalletError(f"{prefix}{error}") from None
         finally:
             del self._busy[name]
         await self._add(wallet)

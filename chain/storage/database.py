@@ -32,6 +32,12 @@ CACHE_BYTES = 32 << 20
 MMAP_BYTES = 1 << 30
 LOCK_WAIT = 5.0
 """Seconds until a file locked by another program is an error."""
+WALLET_IN_USE = (
+    "SQLiteDatabase: Unable to obtain an exclusive lock on the database, is it being used by another "
+    "instance of Bitcoin Core?"
+)
+_WALLETS = "wallets/"
+"""Two nodes that share a -walletdir could have the same file: so a wallet's is locked while it is open."""
 
 
 class StorageError(Exception):
@@ -74,6 +80,8 @@ def _storage_error(name: str, error: sqlite3.Error) -> StorageError | None:
         what, advice = f"{name} is not a database.", repair_advice(name)
     elif primary == sqlite3.SQLITE_CORRUPT:
         what, advice = f"{name} is damaged ({error}).", repair_advice(name)
+    elif primary == sqlite3.SQLITE_BUSY and name.startswith(_WALLETS):
+        return StorageError(WALLET_IN_USE, name=name)
     elif primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         what, advice = f"{name} is locked by another program.", "Close that program and restart."
     elif primary in (sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
@@ -186,6 +194,8 @@ class FileDatabase(Database):
             opened.append(cls(name, path, connection))
 
         def configure(conn: Connection) -> None:
+            if name.startswith(_WALLETS):
+                conn.execute("PRAGMA locking_mode=EXCLUSIVE")
             if not read_only:
                 conn.execute(f"PRAGMA page_size={PAGE_SIZE}")
                 conn.execute("PRAGMA journal_mode=WAL")
@@ -293,20 +303,30 @@ class MemoryDatabase(Database):
 
 
 class FileStorage:
-    """ports.Storage: databases as files below root, which is the network's data directory."""
+    """ports.Storage: databases as files below root, which is the network's data directory.
 
-    def __init__(self, root: Path) -> None:
-        self.root = Path(root)
+    stands_for: names begin with this folder, and root is what it is called on the disk.
+    """
+
+    def __init__(self, root: Path, *, stands_for: str = "") -> None:
+        self.root, self._stands_for = Path(root), stands_for
+
+    def _path(self, name: str) -> Path:
+        return (
+            self.root / name.removeprefix(self._stands_for).lstrip("/")
+            if self._stands_for
+            else self.root / name
+        )
 
     async def open(self, name: str, *, full_sync: bool = False) -> Database:
-        return await FileDatabase.open(name, self.root / name, full_sync=full_sync)
+        return await FileDatabase.open(name, self._path(name), full_sync=full_sync)
 
     def exists(self, name: str) -> bool:
-        return (self.root / name).is_file()
+        return (self._path(name)).is_file()
 
     def delete(self, name: str, *, folder: bool = False) -> None:
         try:
-            path = self.root / name
+            path = self._path(name)
             for tail in ("", "-wal", "-shm", "-journal"):
                 Path(f"{path}{tail}").unlink(missing_ok=True)
                 if not tail and path.parent.is_dir():
@@ -316,7 +336,7 @@ class FileStorage:
                 f"Cannot delete {name} ({error.strerror}).", "Check its permissions."
             ) from error
         if folder:
-            self._remove_if_empty((self.root / name).parent)
+            self._remove_if_empty(self._path(name).parent)
 
     def _remove_if_empty(self, folder: Path) -> None:
         with suppress(OSError):
@@ -324,7 +344,7 @@ class FileStorage:
                 folder.rmdir()
 
     def move(self, name: str, new_name: str) -> None:
-        old, new = self.root / name, self.root / new_name
+        old, new = self._path(name), self._path(new_name)
         try:
             make_folders(new.parent)
             self.delete(new_name)  # with its journals, which would be taken for those of the new one
@@ -338,18 +358,18 @@ class FileStorage:
         self._remove_if_empty(old.parent)
 
     def names(self, folder: str) -> list[str]:
-        return sorted(path.name for path in (self.root / folder).glob("*" + SUFFIX))
+        return sorted(path.name for path in (self._path(folder)).glob("*" + SUFFIX))
 
     def folders(self, folder: str, name: str) -> list[str]:
-        start = self.root / folder
+        start = self._path(folder)
         return sorted(path.parent.relative_to(start).as_posix() for path in start.rglob(name))
 
     def size(self, name: str) -> int:
-        path = self.root / name
+        path = self._path(name)
         return sum(part.stat().st_size for part in (path, Path(f"{path}-wal")) if part.is_file())
 
     def free_space(self, folder: str) -> int:
-        path = self.root / folder
+        path = self._path(folder)
         room = statvfs(path if path.is_dir() else self.root)
         return room.f_bavail * room.f_frsize
 
