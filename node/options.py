@@ -156,6 +156,12 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
         ("txconfirmtarget", "<n>", "Blocks within which a transaction is to confirm (default: 6)"),
         ("walletbroadcast", "", "Send the wallet's transactions to peers (default: 1)"),
         ("walletdir", "<dir>", "Directory of the wallets (default: wallets/ below the network's directory)"),
+        (
+            "walletnotify",
+            "<cmd>",
+            "Run this command for each transaction of a wallet, new or changed; %s is its txid, %w the "
+            "wallet, %b and %h its block's hash and height (unconfirmed, -1)",
+        ),
         ("walletrbf", "", "Send transactions that can be replaced (default: 1)"),
         ("wallet", "<path>", "Load this wallet at start; may be given more than once"),
     ),
@@ -296,7 +302,7 @@ NO_EFFECT_YET: dict[Category, str] = {
     Category.CONNECTION: "asmap=<file> cjdnsreachable discover dns fixedseeds i2pacceptincoming listenonion "
     "maxreceivebuffer=<n> maxsendbuffer=<n> natpmp "
     "torcontrol=<ip>:<port> torpassword=<pass> v2transport",
-    Category.WALLET: "maxapsfee=<n> signer=<cmd> walletnotify=<cmd>",
+    Category.WALLET: "maxapsfee=<n> signer=<cmd>",
     Category.WALLET_DEBUG: "unsafesqlitesync walletcrosschain",
     Category.ZMQ: "zmqpubhashblock=<address> zmqpubhashtx=<address> zmqpubrawblock=<address> "
     "zmqpubrawtx=<address> zmqpubsequence=<address> zmqpubhashblockhwm=<n> zmqpubhashtxhwm=<n> "

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .config import ConfigError
+from .notify import WalletNotifications
 from .wallet_options import wallet_settings
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class WalletSide:
         from pybitcoind.wallet.manager import WalletManager
 
         node = self._node
+        command = node.config.text("walletnotify", "")
         return WalletManager(
             node.ports,
             node.params,
@@ -69,6 +71,7 @@ class WalletSide:
             wallets_path=str(node.config.wallet_dir),
             remember=self._remember,
             new_seed=node.new_seed or new_seed,
+            on_transaction=WalletNotifications(node, command).tell if command else lambda name, wtx: None,
         )
 
     async def _load(self) -> None:

@@ -76,7 +76,6 @@ KNOWN_REASONS = {
         "no fixed seeds; behind that -i2psam and testnet3, which are not supported",
     ),
     "feature_fee_estimation.py": ("KeyError: 'feerate'", "fees are not estimated yet"),
-    "feature_notifications.py": ("Predicate", "-walletnotify has no effect yet; all before that passes"),
     "feature_proxy.py": ("-i2psam", "I2P is not spoken (-i2psam)"),
     "p2p_private_broadcast.py": ("-i2psam", "I2P is not spoken (-i2psam)"),
     "p2p_v2_encrypted.py": ("Predicate", "encrypted transport (BIP 324) is not spoken"),

@@ -11,6 +11,7 @@ from pybitcoind.chain.events import (
     BlockDisconnected,
     ChainRole,
     Event,
+    RemovalReason,
     TipChanged,
     TxAdded,
     TxRemoved,
@@ -80,6 +81,9 @@ class Follower:
             self._mempool_added(event.tx)
         elif isinstance(event, TxRemoved):
             self._mempool_removed(event.tx)
+            wtx = self.wallet.ledger.txs.get(event.tx.txid)
+            if wtx is not None and event.reason is RemovalReason.CONFLICT:
+                self.wallet.on_transaction(wtx)
         await self._save()
 
     async def _save(self) -> None:

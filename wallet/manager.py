@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from pybitcoind.chain.events import Event, Subscription
@@ -20,6 +21,7 @@ from .chain_client import BlocksMissing, ChainClient
 from .errors import WalletError, WalletFault
 from .follow import Follower
 from .hd import new_seed
+from .ledger import WalletTx
 from .settings import WalletSettings
 from .store import FILE, WalletStore
 from .wallet import Wallet
@@ -50,13 +52,17 @@ class WalletManager:
         wallets_path: str = FOLDER,
         remember: RememberWallet = lambda name, load: False,
         new_seed: Callable[[], bytes] = new_seed,
+        on_transaction: Callable[[str, WalletTx], None] = lambda name, wtx: None,
     ) -> None:
-        """names: wallets to load in `open`; remember: see RememberWallet. new_seed: of each new wallet."""
+        """names: wallets to load in `open`; remember: see RememberWallet. new_seed: of each new wallet.
+
+        on_transaction: as each wallet's, with its name.
+        """
         self.ports, self.params, self.client, self.settings = ports, params, client, settings
         self.wallets: dict[str, Wallet] = {}
         self.followers: dict[str, Follower] = {}
         self._names, self._wallets_path, self._remember = list(names), wallets_path, remember
-        self._new_seed = new_seed
+        self._new_seed, self._on_transaction = new_seed, on_transaction
         self._busy: dict[str, None] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._spawn: Spawn | None = None
@@ -241,6 +247,7 @@ class WalletManager:
 
     async def _add(self, wallet: Wallet) -> None:
         self.wallets[wallet.name] = wallet
+        wallet.on_transaction = partial(self._on_transaction, wallet.name)
         follower = self.followers[wallet.name] = Follower(wallet)
         if self._spawn is not None:
             task = self._start_catching_up(wallet.name, follower)

@@ -7,7 +7,7 @@ loop; between two awaits nothing else changes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from pybitcoind.chain.params import ChainParams
@@ -74,6 +74,8 @@ class Wallet:
         self.flags: list[str] = []
         self.best: BlockRef | None = None
         """The last block processed."""
+        self.on_transaction: Callable[[WalletTx], None] = lambda wtx: None
+        """Called with each transaction that comes in or is seen again, perhaps in another state."""
         self.spending = asyncio.Lock()
         """Held from choosing coins until their spend is in the ledger."""
         self._dirty_descriptors: dict[int, WalletDescriptor] = {}
@@ -314,6 +316,7 @@ class Wallet:
         if extra:
             wtx.extra.update(extra)
             self.ledger.changed[wtx.txid] = wtx
+        self.on_transaction(wtx)
         return wtx
 
     def trust(self) -> Trust:
