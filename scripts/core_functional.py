@@ -77,6 +77,17 @@ KNOWN_REASONS = {
     ),
     "feature_fee_estimation.py": ("KeyError: 'feerate'", "fees are not estimated yet"),
     "feature_proxy.py": ("-i2psam", "I2P is not spoken (-i2psam)"),
+    "wallet_keypool_topup.py": ("wallet.dat", "file layout: copies wallet.dat"),
+    "wallet_listtransactions.py": ("wallet.dat", "file layout: copies wallet.dat"),
+    "wallet_startup.py": ("wallet.dat", "file layout: moves wallet.dat"),
+    "wallet_multiwallet.py": ("not(False == True)", "file layout: looks for wallet.dat"),
+    "wallet_musig.py": ("not(False == True)", "descriptors with musig() are not known"),
+    "wallet_miniscript.py": ("AssertionError", "descriptors with miniscript are not known"),
+    "wallet_miniscript_decaying_multisig_descriptor_psbt.py": (
+        "A function is needed within P2WSH",
+        "descriptors with miniscript are not known",
+    ),
+    "wallet_crosschain.py": ("leads outside", "wallets cannot lie outside of the wallet directory"),
     "p2p_private_broadcast.py": ("-i2psam", "I2P is not spoken (-i2psam)"),
     "p2p_v2_encrypted.py": ("Predicate", "encrypted transport (BIP 324) is not spoken"),
     "p2p_v2_misbehaving.py": ("IndexError", "encrypted transport (BIP 324) is not spoken"),
@@ -85,7 +96,9 @@ KNOWN_REASONS = {
 
 A complaint without that text is another failure, and is shown as it is.
 """
-FRAME = re.compile(r'functional/\w+\.py", line \d+, in \w+\n(.*)\n( *\^+)?')
+FRAME = re.compile(
+    r'functional/(?:\w+|test_framework/(?:test_framework|wallet_util))\.py", line \d+, in \w+\n(.*)\n( *\^+)?'
+)
 """A line of a test in a traceback, and the marks below its part that failed."""
 ROW = re.compile(r"\| (\S+) \| (\S+) \| (\S*) \| (.*) \|")
 
@@ -205,8 +218,12 @@ def missing_method(output: str) -> str:
     except SyntaxError:  # the call goes on in the lines that follow
         calls = re.findall(r"\.(\w+)\(", line)
         return calls[-1] if calls else ""
-    nodes = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    return next((node.attr for node in nodes if isinstance(node, ast.Attribute)), "")
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        refused = isinstance(call.func, ast.Name) and call.func.id == "assert_raises_rpc_error"
+        for node in call.args if refused else [call.func]:
+            if isinstance(node, ast.Attribute):
+                return node.attr
+    return ""
 
 
 def known_reason(name: str, complaint: str) -> str:

@@ -25,7 +25,7 @@ def script() -> ModuleType:
 def test_a_known_reason_stands_for_the_complaint_it_explains_only(script: ModuleType) -> None:
     for name, (mark, words) in script.KNOWN_REASONS.items():
         assert script.known_reason(name, f"FileNotFoundError: '{mark}' -> 'x'") == words
-        assert script.known_reason(name, "AssertionError: 1 == 2") == "AssertionError: 1 == 2"
+        assert script.known_reason(name, "ValueError: 1 == 2") == "ValueError: 1 == 2"
         assert len(words) <= 120 and "|" not in words
     assert script.known_reason("rpc_uptime.py", "AssertionError") == "AssertionError"
 
@@ -41,6 +41,7 @@ def test_a_known_reason_stands_for_the_complaint_it_explains_only(script: Module
             "bumpfee",
         ),
         ("psbt = node.walletcreatefundedpsbt(", "", "walletcreatefundedpsbt"),
+        ('assert_raises_rpc_error(-5, "No", node.importprunedfunds, tx.hex(), 1)', "", "importprunedfunds"),
         ("self.check()", "", "check"),
         ("x = y", "", ""),
     ],
