@@ -1,6 +1,6 @@
 """REST of a running node: each path in each format, against what RPC says; and where it is refused.
 
-tests/interop/test_rest.py compares it with Bitcoin Core's, byte for byte.
+tests/interop/test_rest_beside_core.py compares it with Bitcoin Core's, byte for byte.
 """
 
 from __future__ import annotations
