@@ -31,6 +31,7 @@ def test_without_data(pair: Pair) -> None:
         pair.same("estimatesmartfee", 0, mode)
     for threshold in (0, 1, 0.5, -0.01, 1.01, "1"):
         pair.same("estimaterawfee", 6, threshold)
+    pair.same("setmocktime", 1_800_000_000)  # so that both mine the same blocks
     pair.same("generatetodescriptor", 30, "raw(51)#8lvh9jxk")
     pair.same("estimatesmartfee", 6)
     pair.same("estimaterawfee", 6)
