@@ -43,7 +43,7 @@ class BlockConnector:
         `stop`.
         """
         begun, self._begun = self._begun, None
-        if begun is not None and (begun.node is not node or node.prev is not self._chainstate.tip):
+        if begun is not None and not self._still_good(begun, node):
             begun.drop()
             begun = None
         try:
@@ -58,6 +58,14 @@ class BlockConnector:
             raise
         finally:
             self._in_hand = None
+
+    def _still_good(self, begun: PendingConnection, node: HeaderNode) -> bool:
+        """It stands for node on top of the tip, and scripts that it left out need not be run now either."""
+        return (
+            begun.node is node
+            and node.prev is self._chainstate.tip
+            and (begun.scripts is not None or not self._scripts_matter(node))
+        )
 
     async def _begin(self, node: HeaderNode, after: PendingConnection | None = None) -> PendingConnection:
         block = self._index.take_recent(node)

@@ -134,3 +134,29 @@ async def test_what_was_begun_and_what_comes_in_between(meanwhile: str) -> None:
         for _ in range(2):
             assert await chain.chainstate.coins.peek({**expected, **after.utxo}) == expected
             await chain.flush()
+
+
+async def test_scripts_that_were_left_out_are_run_if_they_matter_by_then() -> None:
+    """As where the block that vouched for them (-assumevalid) is no longer on the best chain of headers."""
+    scene, recorder = make_scene(130), Recorder()
+    failing = next(template for template in WITH_COINS if template.stage == "scripts")
+    good = scene.block()
+    bad = failing.build(scene.extended(good))
+    async with running_chain(make_ports(now=scene.now), recorder=recorder) as chain:
+        await at_once(chain, scene.blocks)
+        connector = chain.activation._connector
+
+        async def one_step() -> None:
+            for block in (good, bad):
+                chain._accept_block(block, True, True)
+            matter = connector._scripts_matter
+            connector._scripts_matter = lambda node: False
+            assert await chain.activation.step()
+            assert chain.tip.hash == good.hash and connector._begun is not None
+            connector._scripts_matter = matter
+
+        await chain.submit(one_step)
+        await chain.activate_best()
+        await chain.events.drained()
+        assert chain.tip.hash == good.hash
+        assert verdicts(recorder)[-1] == (bad.hash, failing.reason)
