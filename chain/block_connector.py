@@ -17,6 +17,7 @@ from .consensus.errors import BlockInvalid
 from .header_tree import HeaderNode
 from .ports import Ports
 from .script_checks import ChecksDropped
+from .storage.database import StorageError
 
 
 class BlockConnector:
@@ -81,7 +82,7 @@ class BlockConnector:
     async def _begin_next(self, node: HeaderNode, after: PendingConnection) -> None:
         if node.height in BIP30_EXCEPTIONS:
             return  # what it overwrites has to be in the cache, and a flush may come in between
-        with suppress(BlockInvalid):  # when its turn has come it fails again, and is told of
+        with suppress(BlockInvalid, StorageError):  # when its turn has come it fails again, and is told of
             self._begun = await self._begin(node, after)
 
     def stop(self) -> None:
