@@ -58,6 +58,11 @@ COINS_INTERVAL = 600.0
 """Seconds between flushes of the coins; after a crash the blocks since then are connected again."""
 
 
+UNFLUSHED_COINS = 250_000
+"""Changed coins from which they are flushed, however much room the cache has: about a second of work, and no
+more than that is left to a stop, or lost to a crash."""
+
+
 class ChainManager(ChainReader):
     """Made with `open`. The node runs `run_owner` as a task; at the end it calls `stop_owner` and `close`."""
 
@@ -622,9 +627,12 @@ class ChainManager(ChainReader):
             await self._delete_files(numbers)
 
     async def _write_what_is_due(self) -> None:
-        background = self.background
-        full = self.chainstate.coins.full or (background is not None and background.chainstate.coins.full)
-        if full or self.ports.clock.monotonic() >= self._next_flush:
+        caches = [self.chainstate.coins]
+        if self.background is not None:
+            caches.append(self.background.chainstate.coins)
+        full = any(cache.full for cache in caches)
+        unflushed = sum(cache.dirty_count for cache in caches)
+        if full or unflushed >= UNFLUSHED_COINS or self.ports.clock.monotonic() >= self._next_flush:
             await self._flush()
         elif self.index.blocks.sync_due:
             await self._write()

@@ -145,7 +145,7 @@ def test_orders_to_move(pair: Pair, chain: Chain) -> None:
         for block_hash in (tip, name(equal[1]), chain.hashes[19], chain.hashes[14], chain.hashes[1]):
             pair.same(order, block_hash)
             chain.look()
-            # Both in turns: Core counts anew after a shorter chain, and what gets one place twice it orders by address.
+            # In turns: after a shorter chain Core counts anew, and two blocks of one number go by address.
             for precious in (name(equal[-1]), tip, name(equal[-1])):
                 pair.same("preciousblock", precious)
             chain.look()

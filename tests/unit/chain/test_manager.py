@@ -9,6 +9,7 @@ from ports import ListLog, make_ports
 from running import Recorder, running_chain
 from scene import SCRIPT_PUBKEY, Scene, height_push, make_scene, solved
 
+from pybitcoind.chain import manager
 from pybitcoind.chain.consensus.errors import BlockFault, BlockInvalid
 from pybitcoind.chain.events import (
     BlockChecked,
@@ -58,6 +59,17 @@ async def assert_coins(chain: ChainManager, scene: Scene) -> None:
     assert await chain.get_coins(expected) == expected
     await chain.flush()
     assert await chain.chainstate.store.count() == len(expected)
+
+
+async def test_few_coins_wait_for_a_flush(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manager, "UNFLUSHED_COINS", 20)
+    scene = make_scene(110)
+    async with running_chain(ports_at(scene)) as chain:
+        await feed(chain, scene)
+        coins = chain.chainstate.coins
+        assert coins.dirty_count < 20 and not coins.full
+        assert len(coins) == len(scene.utxo), "those that are on the disk are kept as well"
+        await assert_coins(chain, scene)
 
 
 async def test_a_chain_grows_and_is_there_after_a_restart() -> None:
