@@ -132,7 +132,8 @@ class TxRelay:
         """SPV: our own transactions by txid and wtxid, announced and served until they are confirmed."""
         self.wants_transaction: Callable[[GenTxid], bool] = lambda gtxid: True
         self.on_transaction: Callable[[Transaction, int], Awaitable[None]] | None = None
-        self._recent_block: dict[bytes, Transaction] = {}
+        self._recent_block: Block | None = None
+        self._recent: dict[bytes, Transaction] = {}
         self._next_to_inbound: dict[bytes, float] = {}
         self._next_rebroadcast: float | None = None
         self._orphan_work = asyncio.Event()
@@ -389,7 +390,15 @@ class TxRelay:
         state = peer.transactions
         if entry is not None and state is not None and entry.sequence < state.last_sequence:
             return entry.tx
-        return self._recent_block.get(item.hash)
+        return self._recent_transactions().get(item.hash)
+
+    def _recent_transactions(self) -> dict[bytes, Transaction]:
+        """Those of the last block by both hashes; made when somebody asks."""
+        if self._recent_block is not None:
+            for tx in self._recent_block.vtx:
+                self._recent[tx.txid] = self._recent[tx.wtxid] = tx
+            self._recent_block = None
+        return self._recent
 
     def served(self, tx: Transaction) -> None:
         """A peer took it: it is out."""
@@ -555,10 +564,7 @@ class TxRelay:
     # The chain moves
 
     def block_connected(self, block: Block, *, ibd: bool) -> None:
-        recent = {}
-        for tx in block.vtx:
-            recent[tx.txid] = recent[tx.wtxid] = tx
-        self._recent_block = recent
+        self._recent_block, self._recent = block, {}
         if ibd:
             return
         erased = self.download.block_connected(block)
