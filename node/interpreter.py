@@ -10,9 +10,9 @@ from contextlib import contextmanager
 SWITCH_INTERVAL = 0.0005
 """Seconds after which a thread that computes lets others have the interpreter's lock. The usual 5 ms make
 threads that check signatures wait, who need it for some microseconds between two of them."""
-YOUNG_OBJECTS = 50_000
-"""New objects until the collector looks for garbage among them, usually 700: a block has tens of thousands
-of parts, none of them in a cycle, and looking through them is a tenth of the time of a load."""
+YOUNG_OBJECTS = 300_000
+"""New objects until the collector looks for garbage among them, usually 700: a block has up to 200,000
+parts, none of them in a cycle, and looking through them were a tenth of the time of a load."""
 
 
 is_ours = False
