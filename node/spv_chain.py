@@ -348,7 +348,7 @@ class SpvChain:
 
     async def fetch_block(self, node: HeaderNode) -> Block:
         """NotNow if nobody gives it."""
-        block = await self.peers.sync.fetch_block(node.hash)
+        block = await self.peers.sync.fetcher.fetch_block(node.hash)
         if block is None:
             self.ports.log.debug("net", f"Nobody gives block {hash_hex(node.hash)} at the moment")
             raise NotNow

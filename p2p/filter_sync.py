@@ -207,7 +207,7 @@ class FilterSync:
 
     async def _fetch(self, block_hash: bytes) -> None:
         try:
-            block = await self._sync.fetch_block(block_hash)
+            block = await self._sync.fetcher.fetch_block(block_hash)
             if block is None:
                 await self.context.ports.clock.sleep(LOOK_INTERVAL)
             self.client.on_block(block, block_hash)

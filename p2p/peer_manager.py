@@ -267,11 +267,11 @@ class PeerManager:
     async def _on_event(self, event: Event) -> None:
         match event:
             case NewPowValidBlock():
-                self.sync.recent_block = event.block
+                self.sync.announcer.recent_block = event.block
                 self.sync.compact.new_block(event.block, event.node)
             case BlockConnected(role=ChainRole.ACTIVE):
                 self.sync.block_connected()
-                self.sync.recent_block = event.block
+                self.sync.announcer.recent_block = event.block
                 self.relay.block_connected(event.block, ibd=self.context.is_ibd)
             case BlockConnected():
                 self.sync.block_connected()
@@ -284,7 +284,7 @@ class PeerManager:
             case TipChanged(ibd=False):
                 self.relay.tip_changed()
                 if not self.options.headers_only:
-                    self.sync.tip_changed(event.tip, event.fork)
+                    self.sync.announcer.tip_changed(event.tip, event.fork)
             case _:
                 pass
         if self.filters is not None:

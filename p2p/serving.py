@@ -129,7 +129,7 @@ class Serving:
         node = tree.next_in_chain(tree.find_fork(message.locator))
         end = "end" if message.stop == ZERO else hash_hex(message.stop)
         peer.debug(f"getblocks {-1 if node is None else node.height} to {end} limit {MAX_GETBLOCKS} from")
-        queue = self.sync.announcements[peer.id]
+        queue = self.sync.announcer.queues[peer.id]
         for _ in range(MAX_GETBLOCKS):
             if node is None:
                 break
@@ -214,7 +214,7 @@ class Serving:
                 peer.send(self.sync.compact.compact_block(block))
         else:
             await self._send_block(peer, node, witness=item.type != InvType.BLOCK)
-        queue = self.sync.announcements.get(peer.id)
+        queue = self.sync.announcer.queues.get(peer.id)
         if queue is not None and queue.continuation == item.hash:
             # It asks for the next hashes when it sees the tip; it must come right behind the block.
             queue.continuation = None
@@ -226,7 +226,7 @@ class Serving:
 
     async def _read(self, peer: Peer, node: HeaderNode) -> Block | None:
         """None, and the peer disconnected, if the block is gone."""
-        recent = self.sync.recent_block
+        recent = self.sync.announcer.recent_block
         if recent is not None and recent.hash == node.hash:
             return recent
         try:
@@ -236,7 +236,7 @@ class Serving:
             return None
 
     async def on_getblocktxn(self, peer: Peer, message: GetBlockTxn) -> None:
-        context, recent, block_hash = self.context, self.sync.recent_block, message.block_hash
+        context, recent, block_hash = self.context, self.sync.announcer.recent_block, message.block_hash
         if context.options.headers_only:
             return
         if recent is not None and recent.hash == block_hash:
@@ -268,7 +268,7 @@ class Serving:
         peer.send(BlockTxn(block.hash, txs))
 
     async def _send_block(self, peer: Peer, node: HeaderNode, *, witness: bool) -> None:
-        recent = self.sync.recent_block
+        recent = self.sync.announcer.recent_block
         if recent is not None and recent.hash == node.hash:
             raw = recent.raw if witness else recent.stripped
         else:

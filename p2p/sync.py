@@ -1,4 +1,4 @@
-"""Headers and blocks: receives them, asks for what is missing, announces what is new.
+"""Headers and blocks: receives them, and asks for what is missing.
 
 The decisions are in headers_sync and block_download; here they meet peers and the chain. Behaviour is that of
 Bitcoin Core 31.99 (net_processing.cpp), log lines included.
@@ -6,7 +6,6 @@ Bitcoin Core 31.99 (net_processing.cpp), log lines included.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -18,11 +17,9 @@ from pybitcoind.chain.header_tree import HeaderNode
 from pybitcoind.chain.primitives.block import Block, BlockHeader
 from pybitcoind.chain.primitives.hashes import hash_hex
 
-from .block_download import (
-    MAX_BLOCKS_IN_TRANSIT_PER_PEER,
-    NODE_NETWORK_LIMITED_MIN_BLOCKS,
-    BlockDownload,
-)
+from .block_announcer import BlockAnnouncer
+from .block_download import MAX_BLOCKS_IN_TRANSIT_PER_PEER, BlockDownload
+from .block_fetcher import BlockFetcher
 from .compact_relay import CompactRelay
 from .handshake import ConnectionType
 from .headers_sync import (
@@ -33,26 +30,13 @@ from .headers_sync import (
     are_continuous,
     claimed_work,
 )
-from .messages import (
-    BlockMessage,
-    GetData,
-    GetHeaders,
-    Headers,
-    Inv,
-    InvMessage,
-    InvType,
-    SendHeaders,
-)
-from .messages.inventory import MAX_INV_SZ
-from .messages.message import SENDHEADERS_VERSION
+from .messages import BlockMessage, GetData, GetHeaders, Headers, Inv, InvType
 from .permissions import Permission
 
 if TYPE_CHECKING:
     from .context import Context
     from .peer import Peer
 
-MAX_BLOCKS_TO_ANNOUNCE = 8
-"""Blocks of one step that are announced one by one; beyond it the peer finds the rest itself."""
 CATCHING_UP = 32
 """Blocks behind the best header from which on blocks are stored without waiting for their turn."""
 MIN_BLOCK_PATIENCE = 60
@@ -61,25 +45,14 @@ MAX_PROTECTED_OUTBOUND = 4
 """Outbound peers with a good chain that are never dropped for lagging behind."""
 
 
-class PeerAnnouncements:
-    """Blocks a peer is yet to be told of. continuation: the last block of a full getblocks answer."""
-
-    __slots__ = ("by_headers", "by_inv", "continuation", "sent_sendheaders")
-
-    def __init__(self) -> None:
-        self.by_headers: list[bytes] = []
-        self.by_inv: list[bytes] = []
-        self.continuation: bytes | None = None
-        self.sent_sendheaders = False
-
-
 class BlockSync:
     def __init__(self, context: Context) -> None:
         self.context = context
         self.headers = HeadersSync(context.params, context.ports.random)
         self.download = BlockDownload(context.headers, segwit_height=context.params.segwit_height)
         self.compact = CompactRelay(context, self)
-        self.announcements: dict[int, PeerAnnouncements] = {}
+        self.announcer = BlockAnnouncer(context, self.download, self.compact)
+        self.fetcher = BlockFetcher(context, self.download)
         self.last_tip_update = 0.0
         self.on_learned: Callable[[], None] = lambda: None
         """Called when a peer showed what chain it has."""
@@ -87,10 +60,6 @@ class BlockSync:
         """headers messages that wait for the owner."""
         self._sources: dict[bytes, tuple[int, bool]] = {}
         """Who sent a block whose verdict is still out, and whether as a compact block."""
-        self.recent_block: Block | None = None
-        """The newest one; most peers are told of it, and ask for it at once."""
-        self._wanted: dict[bytes, list[tuple[int, asyncio.Future[Block | None]]]] = {}
-        """SPV: blocks asked for, of which peer, and who waits."""
 
     # Peers come and go
 
@@ -109,18 +78,15 @@ class BlockSync:
             witness=peer.serves_witnesses,
             inbound=peer.inbound,
         )
-        self.announcements[peer.id] = PeerAnnouncements()
+        self.announcer.add_peer(peer)
 
     def remove_peer(self, peer: Peer) -> None:
         self.headers.remove_peer(peer.id)
         self.download.remove_peer(peer.id)
-        self.announcements.pop(peer.id, None)
+        self.announcer.remove_peer(peer)
+        self.fetcher.remove_peer(peer)
         for block_hash in [h for h, (source, _) in self._sources.items() if source == peer.id]:
             del self._sources[block_hash]
-        for waiting in self._wanted.values():
-            for asked, future in waiting:
-                if asked == peer.id and not future.done():
-                    future.set_result(None)
 
     def _preferred_count(self) -> int:
         return sum(peer.preferred for peer in self.context.peers.values())
@@ -330,10 +296,10 @@ class BlockSync:
         if parent is not None and self.is_mutated(block, parent):
             peer.debug("Received mutated block from")
             download.done(block_hash, context.now(), only_from=peer.id)
-            self._undelivered(peer, block_hash)
+            self.fetcher.undelivered(peer, block_hash)
             return peer.misbehaving("mutated block")
         if context.options.headers_only:
-            self._deliver(block)
+            self.fetcher.deliver(block)
             return None
         threshold = anti_dos_threshold(context.tip, context.chain.minimum_chainwork)
         enough = parent is not None and parent.chainwork + block_work(block.header.bits) >= threshold
@@ -391,66 +357,6 @@ class BlockSync:
                 if message:
                     self.context.log.debug("net", f"peer={peer.id}: {message}")
 
-    async def fetch_block(self, block_hash: bytes, *, timeout: float = 60.0, tries: int = 3) -> Block | None:
-        """The block from some peer that has it, checked against its header (merkle root, witness
-        commitment); None if nobody delivers. For the SPV role; the header must be known."""
-        node = self.context.headers.get(block_hash)
-        if node is None:
-            return None
-        tried: dict[int, None] = {}
-        for _ in range(tries):
-            peer = self._peer_with(node, tried)
-            if peer is None:
-                return None
-            tried[peer.id] = None
-            block = await self._fetch_from(peer, block_hash, timeout)
-            if block is not None:
-                return block
-        return None
-
-    async def _fetch_from(self, peer: Peer, block_hash: bytes, timeout: float) -> Block | None:
-        """None if the peer goes away, sends a wrong block or is too slow."""
-        future: asyncio.Future[Block | None] = asyncio.get_running_loop().create_future()
-        waiting = self._wanted.setdefault(block_hash, [])
-        if all(asked != peer.id for asked, _ in waiting):
-            peer.send(GetData([Inv(InvType.WITNESS_BLOCK, block_hash)]))
-        waiting.append((peer.id, future))
-        try:
-            async with self.context.ports.clock.timeout(timeout):
-                return await future
-        except TimeoutError:
-            peer.disconnect(f"Timeout downloading block {hash_hex(block_hash)}", info=True)
-            return None
-        finally:
-            waiting.remove((peer.id, future))
-            if not waiting:
-                self._wanted.pop(block_hash, None)
-
-    def _peer_with(self, node: HeaderNode, but: dict[int, None]) -> Peer | None:
-        able = []
-        for peer in self.context.complete_peers():
-            if peer.id in but or not (peer.serves_blocks and peer.serves_witnesses):
-                continue
-            self.download.resolve(peer.id)
-            best = peer.blocks.best_known
-            if best is None or not best.descends_from(node):
-                continue
-            if not peer.limited or best.height - node.height < NODE_NETWORK_LIMITED_MIN_BLOCKS:
-                able.append(peer)
-        return self.context.ports.random.choice(able) if able else None
-
-    def _deliver(self, block: Block) -> None:
-        """Hands the block to whoever waits for it in `fetch_block`."""
-        for _, future in self._wanted.get(block.hash, ()):
-            if not future.done():
-                future.set_result(block)
-
-    def _undelivered(self, peer: Peer, block_hash: bytes) -> None:
-        """The peer sent something else in place of the block."""
-        for asked, future in self._wanted.get(block_hash, ()):
-            if asked == peer.id and not future.done():
-                future.set_result(None)
-
     # Blocks announced to us by inv
 
     def on_block_invs(self, peer: Peer, hashes: Sequence[bytes]) -> None:
@@ -469,108 +375,18 @@ class BlockSync:
             if self._ask_after(peer, node):
                 peer.debug(f"getheaders ({node.height}) {hash_hex(best)} to")
 
-    # Blocks we announce
-
-    def tip_changed(self, tip: HeaderNode, fork: HeaderNode | None) -> None:
-        """Queues the announcement of what is new on the active chain."""
-        hashes: list[bytes] = []
-        node: HeaderNode | None = tip
-        while node is not None and node is not fork and len(hashes) < MAX_BLOCKS_TO_ANNOUNCE:
-            hashes.append(node.hash)
-            node = node.prev
-        for peer in self.context.peers.values():
-            if peer.id in self.announcements:
-                self.announcements[peer.id].by_headers += reversed(hashes)
-        self.context.wake()
-
-    def _announce(self, peer: Peer) -> None:
-        queue = self.announcements[peer.id]
-        if queue.by_headers:
-            hashes, queue.by_headers = queue.by_headers, []
-            headers = self._connecting_headers(peer, hashes)
-            if headers is None:
-                self._announce_tip_by_inv(peer, hashes[-1])
-            elif len(headers) == 1 and self._announce_compact(peer, headers[0]):
-                pass
-            elif headers and not peer.features.prefers_headers:
-                self._announce_tip_by_inv(peer, hashes[-1])
-            elif headers:
-                self._log_announced(peer, headers)
-                peer.send(Headers([node.header for node in headers]))
-                peer.blocks.best_sent = headers[-1]
-        while queue.by_inv:
-            batch, queue.by_inv = queue.by_inv[:MAX_INV_SZ], queue.by_inv[MAX_INV_SZ:]
-            peer.send(InvMessage([Inv(InvType.BLOCK, block_hash) for block_hash in batch]))
-
-    def _announce_compact(self, peer: Peer, node: HeaderNode) -> bool:
-        """If the peer asked for that, and the block is at hand."""
-        block = self.recent_block
-        if not peer.features.high_bandwidth or block is None or block.hash != node.hash:
-            return False
-        self.compact.announce(peer, block, node, "SendMessages")
-        return True
-
-    def _connecting_headers(self, peer: Peer, hashes: Sequence[bytes]) -> list[HeaderNode] | None:
-        """Of the new blocks those that the peer lacks, if they connect to one it has; None: use inv."""
-        compact = peer.features.high_bandwidth and len(hashes) == 1
-        if not (peer.features.prefers_headers or compact) or len(hashes) > MAX_BLOCKS_TO_ANNOUNCE:
-            return None
-        tree, download = self.context.headers, self.download
-        download.resolve(peer.id)
-        headers: list[HeaderNode] = []
-        last: HeaderNode | None = None
-        for block_hash in hashes:
-            node = tree.get(block_hash)
-            if node is None or not tree.in_chain(node) or (last is not None and node.prev is not last):
-                return None  # reorganised away meanwhile
-            last = node
-            if headers:
-                headers.append(node)
-            elif download.has_header(peer.id, node):
-                continue
-            elif node.prev is None or download.has_header(peer.id, node.prev):
-                headers.append(node)
-            else:
-                return None
-        return headers
-
-    def _announce_tip_by_inv(self, peer: Peer, block_hash: bytes) -> None:
-        node = self.context.headers.get(block_hash)
-        if node is not None and not self.download.has_header(peer.id, node):
-            self.announcements[peer.id].by_inv.append(block_hash)
-            self.context.log.debug(
-                "net", f"SendMessages: sending inv peer={peer.id} hash={hash_hex(block_hash)}"
-            )
-
-    def _log_announced(self, peer: Peer, nodes: Sequence[HeaderNode]) -> None:
-        first, last = hash_hex(nodes[0].hash), hash_hex(nodes[-1].hash)
-        if len(nodes) > 1:
-            text = f"{len(nodes)} headers, range ({first}, {last}), to peer={peer.id}"
-        else:
-            text = f"sending header {first} to peer={peer.id}"
-        self.context.log.debug("net", f"SendMessages: {text}")
-
     # What is due for a peer
 
     def tick(self, peer: Peer, now: float) -> None:
         """Sends what is due; may disconnect the peer. Called for complete peers, about ten times a second."""
-        self._maybe_sendheaders(peer)
+        self.announcer.maybe_sendheaders(peer)
         self._maybe_start(peer, now)
-        self._announce(peer)
+        self.announcer.announce(peer)
         if self._give_up(peer, now):
             return
         self._check_lag(peer, now)
         if not peer.disconnecting and not self.context.options.headers_only:
             self._request_blocks(peer, now)
-
-    def _maybe_sendheaders(self, peer: Peer) -> None:
-        """Not before the initial sync with it: announcements would disturb that."""
-        queue, best = self.announcements[peer.id], peer.blocks.best_known
-        if queue.sent_sendheaders or peer.features.common_version < SENDHEADERS_VERSION:
-            return
-        if best is not None and best.chainwork > self.context.chain.minimum_chainwork:
-            peer.send(SendHeaders())
-            queue.sent_sendheaders = True
 
     def _may_sync_from(self, peer: Peer) -> bool:
         """Preferred peers first; an inbound one if there is no other, or nothing is being downloaded."""

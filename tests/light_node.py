@@ -33,13 +33,13 @@ class LightNode:
         self.node, self.spv, self.wallets = node, spv, wallets
         self.fetched: list[bytes] = []
         """Hashes of the blocks it asked for."""
-        fetch_block = node.peers.sync.fetch_block
+        fetch_block = node.peers.sync.fetcher.fetch_block
 
         async def counted(block_hash: bytes, **options: Any) -> Block | None:
             self.fetched.append(block_hash)
             return await fetch_block(block_hash, **options)
 
-        node.peers.sync.fetch_block = counted  # type: ignore[method-assign]
+        node.peers.sync.fetcher.fetch_block = counted  # type: ignore[method-assign]
 
     @property
     def wallet(self) -> Wallet:

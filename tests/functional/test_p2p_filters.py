@@ -59,7 +59,7 @@ async def test_headers_filters_and_blocks_for_a_light_client() -> None:
         found = await sync.filters(nodes)
         assert found is not None and list(found) == [node.hash for node in nodes]
         assert all(e and BlockFilter(h, e).match(SCRIPT_PUBKEY) for h, e in found.items())
-        block = await light.peers.sync.fetch_block(LAST.tip.hash)
+        block = await light.peers.sync.fetcher.fetch_block(LAST.tip.hash)
         assert block is not None and block.raw == LAST.blocks[-1].raw
         assert light.peers.sync.download.in_flight == {}
         newer = LAST.extended(LAST.block(time=LAST.tip.time + 60))

@@ -150,7 +150,7 @@ async def test_a_transaction_is_not_served_before_it_is_announced() -> None:
             assert (await peer.wait_for(m.NotFound)).items == [item]
             block = SCENE.block(tx)
             await node.feed([block])
-            await until(lambda: node.peers.sync.recent_block is block)
+            await until(lambda: node.peers.sync.announcer.recent_block is block)
             peer.send(m.GetData([item]))
             assert (await peer.wait_for(m.TxMessage)).tx == tx, "one of the last block is"
 

@@ -155,7 +155,7 @@ async def test_a_light_client_of_core(bitcoind: Path, tmp_path: Path) -> None:
         found = [BlockFilter.trusted(one.hash, encoded[one.hash] or b"") for one in nodes]
         assert len(found) == 130 and all(one.match(b"\x51") for one in found)
         assert not any(one.match(b"\x52") for one in found)
-        block = await node.peers.sync.fetch_block(node.chain.tip.hash)
+        block = await node.peers.sync.fetcher.fetch_block(node.chain.tip.hash)
         assert block is not None and hash_hex(block.hash) == await core.tip()
 
 
