@@ -19,9 +19,9 @@ SEQUENCE_FINAL = 0xFFFFFFFF
 
 _HEAD, _TAIL = struct.Struct("<I"), struct.Struct("<I")
 _VOUT_INDEX, _SEQUENCE, _VALUE = struct.Struct("<I"), struct.Struct("<I"), struct.Struct("<q")
-_INPUT, _OUTPUT = struct.Struct("<32sIB"), struct.Struct("<qB")
-"""Up to the length of the script."""
-EMPTY_INPUT_SIZE = 41
+_INPUT, _OUTPUT = struct.Struct("<32sIBI"), struct.Struct("<qB")
+"""Up to the length of the script; the sequence of an input follows at once where it has no script."""
+EMPTY_INPUT_SIZE = _INPUT.size
 
 
 class OutPoint(NamedTuple):
@@ -193,9 +193,13 @@ class Transaction:
         else:
             count, pos = read_compact_size(buf, pos)
         tx.vin_at = pos - start
-        vin = []
+        vin, input_at = [], _INPUT.unpack_from
         for _ in range(count):
-            txid, vout, length = _INPUT.unpack_from(buf, pos)
+            txid, vout, length, sequence = input_at(buf, pos)
+            if not length:
+                vin.append(_new(TxIn, (_new(OutPoint, (txid, vout)), b"", sequence)))
+                pos += EMPTY_INPUT_SIZE
+                continue
             if length < 253:
                 pos += 37
             else:
@@ -211,9 +215,9 @@ class Transaction:
         else:
             count, pos = read_compact_size(buf, pos)
         tx.vout_at = pos - start
-        outputs = []
+        outputs, output_at = [], _OUTPUT.unpack_from
         for _ in range(count):
-            value, length = _OUTPUT.unpack_from(buf, pos)
+            value, length = output_at(buf, pos)
             if length < 253:
                 pos += 9
             else:
