@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from pybitcoind.wallet.manager import WalletManager
 
     from .explorer.server import Explorer
-    from .rpc.coins import CoinScan
+    from .rpc.block_scans import FilterScan
+    from .rpc.coin_scan import CoinScan
     from .rpc.getblocktemplate import TemplateCache
     from .rpc.registry import Registry
     from .rpc.server import RpcServer
@@ -120,6 +121,8 @@ class Node:
         self.stopping = asyncio.Event()
         self.coin_scan: CoinScan | None = None
         """scantxoutset's, of which one runs at a time."""
+        self.filter_scan: FilterScan | None = None
+        """scanblocks', of which one runs at a time."""
         self.template_cache: TemplateCache | None = None
         """getblocktemplate's."""
         self.error: str | None = None

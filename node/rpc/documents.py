@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .registry import Result, ResultType, cli
+from .arguments import ARR, OBJ, RANGE, STR
+from .registry import OPTIONAL, Arg, Result, ResultType, cli
 
 R = ResultType
 
@@ -121,3 +122,45 @@ def elided(results: tuple[Result, ...], text: str, *shown: str) -> tuple[Result,
             out.append(replace(result, elision=text if first else ""))
             first = False
     return tuple(out)
+
+
+SCAN_ACTION = Arg(
+    "action",
+    STR,
+    "The action to execute\n"
+    '"start" for starting a scan\n'
+    '"abort" for aborting the current scan (returns true when abort was successful)\n'
+    '"status" for progress report (in %) of the current scan',
+)
+DESCRIPTORS = (
+    Arg("descriptor", STR, "An output descriptor", OPTIONAL),
+    Arg(
+        "",
+        OBJ,
+        "An object with output descriptor and metadata",
+        OPTIONAL,
+        inner=(
+            Arg("desc", STR, "An output descriptor"),
+            Arg("range", RANGE, "The range of HD chain indexes to explore (either end or [begin,end])", 1000),
+        ),
+    ),
+)
+SCAN_OBJECTS = Arg(
+    "scanobjects",
+    ARR,
+    'Array of scan objects. Required for "start" action\n'
+    "Every scan object is either a string descriptor or an object:",
+    OPTIONAL,
+    inner=DESCRIPTORS,
+    oneline="[scanobjects,...]",
+)
+SCAN_ABORTED = Result(
+    R.BOOL,
+    condition="when action=='abort'",
+    description="True if scan will be aborted (not necessarily before this RPC returns), or false if "
+    "there is no scan to abort",
+)
+NO_SCAN = Result(
+    R.NONE, condition="when action=='status' and no scan is in progress - possibly already completed"
+)
+SCAN_IN_PROGRESS = 'Scan already in progress, use action "abort" or "status"'

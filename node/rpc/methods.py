@@ -14,7 +14,9 @@ NODE = {
     "blockchain": "getblockcount getbestblockhash getdifficulty getblockhash getblockheader getblock "
     "getblockchaininfo getchaintips waitfornewblock waitforblock waitforblockheight getblockfilter",
     "chain_orders": "invalidateblock reconsiderblock preciousblock verifychain pruneblockchain",
-    "coins": "gettxout gettxoutsetinfo scantxoutset",
+    "coins": "gettxout gettxoutsetinfo",
+    "coin_scan": "scantxoutset",
+    "block_scans": "scanblocks getdescriptoractivity",
     "mempool": "getmempoolinfo getrawmempool getmempoolentry getmempoolancestors getmempooldescendants "
     "gettxspendingprevout getorphantxs",
     "clusters": "getmempoolcluster getmempoolfeeratediagram",

@@ -52,11 +52,6 @@ class NodeMethods:
         """Set the local time to given timestamp (-regtest only)"""
         await self.call("setmocktime", timestamp)
 
-    async def syncwithvalidationinterfacequeue(self) -> None:
-        """Waits for the validation interface queue to catch up on everything that was there when we
-        entered this function."""
-        await self.call("syncwithvalidationinterfacequeue")
-
     async def mockscheduler(self, delta_time: int) -> None:
         """Bump the scheduler into the future (-regtest only)"""
         await self.call("mockscheduler", delta_time)
@@ -92,6 +87,11 @@ class NodeMethods:
     ) -> Any:
         """Simply echo back the input arguments."""
         return await self.call("echojson", arg0, arg1, arg2, arg3, arg4, arg5, arg6, arg7, arg8, arg9)
+
+    async def syncwithvalidationinterfacequeue(self) -> None:
+        """Waits for the validation interface queue to catch up on everything that was there when we
+        entered this function."""
+        await self.call("syncwithvalidationinterfacequeue")
 
     async def getblockcount(self) -> int:
         """Returns the height of the most-work fully-validated chain."""
@@ -133,6 +133,26 @@ class NodeMethods:
         result: list[Object] = await self.call("getchaintips")
         return result
 
+    async def waitfornewblock(self, timeout: int | None = None, current_tip: str | None = None) -> Object:
+        """Waits for any new block and returns useful info about it."""
+        result: Object = await self.call("waitfornewblock", timeout, current_tip)
+        return result
+
+    async def waitforblock(self, blockhash: str, timeout: int | None = None) -> Object:
+        """Waits for a specific new block and returns useful info about it."""
+        result: Object = await self.call("waitforblock", blockhash, timeout)
+        return result
+
+    async def waitforblockheight(self, height: int, timeout: int | None = None) -> Object:
+        """Waits for (at least) block height and returns the height and hash of the current tip."""
+        result: Object = await self.call("waitforblockheight", height, timeout)
+        return result
+
+    async def getblockfilter(self, blockhash: str, filtertype: str | None = None) -> Object:
+        """Retrieve a BIP 157 content filter for a particular block."""
+        result: Object = await self.call("getblockfilter", blockhash, filtertype)
+        return result
+
     async def invalidateblock(self, blockhash: str) -> None:
         """Permanently marks a block as invalid, as if it violated a consensus rule."""
         await self.call("invalidateblock", blockhash)
@@ -157,26 +177,6 @@ class NodeMethods:
         result: int = await self.call("pruneblockchain", height)
         return result
 
-    async def waitfornewblock(self, timeout: int | None = None, current_tip: str | None = None) -> Object:
-        """Waits for any new block and returns useful info about it."""
-        result: Object = await self.call("waitfornewblock", timeout, current_tip)
-        return result
-
-    async def waitforblock(self, blockhash: str, timeout: int | None = None) -> Object:
-        """Waits for a specific new block and returns useful info about it."""
-        result: Object = await self.call("waitforblock", blockhash, timeout)
-        return result
-
-    async def waitforblockheight(self, height: int, timeout: int | None = None) -> Object:
-        """Waits for (at least) block height and returns the height and hash of the current tip."""
-        result: Object = await self.call("waitforblockheight", height, timeout)
-        return result
-
-    async def getblockfilter(self, blockhash: str, filtertype: str | None = None) -> Object:
-        """Retrieve a BIP 157 content filter for a particular block."""
-        result: Object = await self.call("getblockfilter", blockhash, filtertype)
-        return result
-
     async def gettxout(self, txid: str, n: int, include_mempool: bool | None = None) -> Object | None:
         """Returns details about an unspent transaction output."""
         result: Object | None = await self.call("gettxout", txid, n, include_mempool)
@@ -195,6 +195,27 @@ class NodeMethods:
     async def scantxoutset(self, action: str, scanobjects: list[Any] | None = None) -> Any:
         """Scans the unspent transaction output set for entries that match certain output descriptors."""
         return await self.call("scantxoutset", action, scanobjects)
+
+    async def scanblocks(
+        self,
+        action: str,
+        scanobjects: list[Any] | None = None,
+        start_height: int | None = None,
+        stop_height: int | None = None,
+        filtertype: str | None = None,
+        options: Object | None = None,
+    ) -> Any:
+        """Return relevant blockhashes for given descriptors (requires blockfilterindex)."""
+        return await self.call(
+            "scanblocks", action, scanobjects, start_height, stop_height, filtertype, options
+        )
+
+    async def getdescriptoractivity(
+        self, blockhashes: list[Any], scanobjects: list[Any], include_mempool: bool | None = None
+    ) -> Object:
+        """Get spend and receive activity associated with a set of descriptors for a set of blocks."""
+        result: Object = await self.call("getdescriptoractivity", blockhashes, scanobjects, include_mempool)
+        return result
 
     async def getmempoolinfo(self) -> Object:
         """Returns details on the active state of the TX memory pool."""
@@ -228,26 +249,6 @@ class NodeMethods:
         """Shows transactions in the tx orphanage."""
         return await self.call("getorphantxs", verbosity)
 
-    async def sendrawtransaction(
-        self, hexstring: str, maxfeerate: Amount | None = None, maxburnamount: Amount | None = None
-    ) -> str:
-        """Submit a raw transaction (serialized, hex-encoded) to the network."""
-        result: str = await self.call("sendrawtransaction", hexstring, maxfeerate, maxburnamount)
-        return result
-
-    async def testmempoolaccept(self, rawtxs: list[Any], maxfeerate: Amount | None = None) -> list[Object]:
-        """Returns result of mempool acceptance tests indicating if raw transaction(s) (serialized, hex-
-        encoded) would be accepted by mempool."""
-        result: list[Object] = await self.call("testmempoolaccept", rawtxs, maxfeerate)
-        return result
-
-    async def submitpackage(
-        self, package: list[Any], maxfeerate: Amount | None = None, maxburnamount: Amount | None = None
-    ) -> Object:
-        """Submit a package of raw transactions (serialized, hex-encoded) to local node."""
-        result: Object = await self.call("submitpackage", package, maxfeerate, maxburnamount)
-        return result
-
     async def getmempoolcluster(self, txid: str) -> Object:
         """Returns mempool data for given cluster"""
         result: Object = await self.call("getmempoolcluster", txid)
@@ -266,6 +267,26 @@ class NodeMethods:
     async def importmempool(self, filepath: str, options: Object | None = None) -> Object:
         """Import a mempool.dat file and attempt to add its contents to the mempool."""
         result: Object = await self.call("importmempool", filepath, options)
+        return result
+
+    async def sendrawtransaction(
+        self, hexstring: str, maxfeerate: Amount | None = None, maxburnamount: Amount | None = None
+    ) -> str:
+        """Submit a raw transaction (serialized, hex-encoded) to the network."""
+        result: str = await self.call("sendrawtransaction", hexstring, maxfeerate, maxburnamount)
+        return result
+
+    async def testmempoolaccept(self, rawtxs: list[Any], maxfeerate: Amount | None = None) -> list[Object]:
+        """Returns result of mempool acceptance tests indicating if raw transaction(s) (serialized, hex-
+        encoded) would be accepted by mempool."""
+        result: list[Object] = await self.call("testmempoolaccept", rawtxs, maxfeerate)
+        return result
+
+    async def submitpackage(
+        self, package: list[Any], maxfeerate: Amount | None = None, maxburnamount: Amount | None = None
+    ) -> Object:
+        """Submit a package of raw transactions (serialized, hex-encoded) to local node."""
+        result: Object = await self.call("submitpackage", package, maxfeerate, maxburnamount)
         return result
 
     async def getrawtransaction(
@@ -463,14 +484,19 @@ class NodeMethods:
         result: list[Object] = await self.call("getaddednodeinfo", node)
         return result
 
-    async def setnetworkactive(self, state: bool) -> bool:
-        """Disable/enable all p2p network activity."""
-        result: bool = await self.call("setnetworkactive", state)
-        return result
-
     async def sendmsgtopeer(self, peer_id: int, msg_type: str, msg: str) -> Object:
         """Send a p2p message to a peer specified by id."""
         result: Object = await self.call("sendmsgtopeer", peer_id, msg_type, msg)
+        return result
+
+    async def getblockfrompeer(self, blockhash: str, peer_id: int) -> Object:
+        """Attempt to fetch block from a given peer."""
+        result: Object = await self.call("getblockfrompeer", blockhash, peer_id)
+        return result
+
+    async def setnetworkactive(self, state: bool) -> bool:
+        """Disable/enable all p2p network activity."""
+        result: bool = await self.call("setnetworkactive", state)
         return result
 
     async def getnettotals(self) -> Object:
@@ -482,11 +508,6 @@ class NodeMethods:
     async def getnetworkinfo(self) -> Object:
         """Returns an object containing various state info regarding P2P networking."""
         result: Object = await self.call("getnetworkinfo")
-        return result
-
-    async def getblockfrompeer(self, blockhash: str, peer_id: int) -> Object:
-        """Attempt to fetch block from a given peer."""
-        result: Object = await self.call("getblockfrompeer", blockhash, peer_id)
         return result
 
     async def getnodeaddresses(self, count: int | None = None, network: str | None = None) -> list[Object]:
@@ -559,4 +580,11 @@ class NodeMethods:
     async def getchainstates(self) -> Object:
         """Return information about chainstates."""
         result: Object = await self.call("getchainstates")
+        return result
+
+    async def getscripthistory(
+        self, script: str, skip: int | None = None, count: int | None = None, order: str | None = None
+    ) -> Object:
+        """Returns what paid to a script and what spent it, from the index of scripts (-scriptindex)."""
+        result: Object = await self.call("getscripthistory", script, skip, count, order)
         return result

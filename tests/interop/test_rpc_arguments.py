@@ -53,6 +53,8 @@ def valid_arguments(block_hash: str, txid: str, raw: str) -> dict[str, list[Any]
         "gettxout": [txid, 0, True],
         "gettxoutsetinfo": ["none", None, True],
         "scantxoutset": ["start", ["raw(51)"]],
+        "scanblocks": ["start", ["raw(51)"], 1, 2, "basic", {}],
+        "getdescriptoractivity": [[block_hash], ["raw(51)"], True],
         "getrawmempool": [True, False],
         "getmempoolentry": [txid],
         "getmempoolancestors": [txid, True],
