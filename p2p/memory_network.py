@@ -202,6 +202,8 @@ class MemoryNetwork:
         if not hub.linked(self.name, listener.owner):
             raise ConnectionRefusedError(f"no way from {self.name} to {listener.owner}")
         await hub.round_trip(self.name, listener.owner)
+        if not hub.linked(self.name, listener.owner):
+            raise ConnectionResetError(f"link between {self.name} and {listener.owner} cut")
         there, port = endpoint
         if there in hub.nodes:
             there = hub.nodes[there].host
@@ -280,6 +282,9 @@ class MemoryHub:
         for stream in list(self._streams):
             if {stream.owner, stream.other.owner} == {a, b}:
                 stream.fail(ConnectionResetError(f"link between {a} and {b} cut"))
+        for ends in ((a, b), (b, a)):
+            if ends in self._lines:
+                self._lines[ends].end()
 
     def heal(self, a: str, b: str) -> None:
         self._cut.pop(frozenset((a, b)), None)

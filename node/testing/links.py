@@ -13,6 +13,9 @@ from pybitcoind.p2p.memory_network import MemoryHub
 if TYPE_CHECKING:
     from .node import BitcoinNode
 
+PATIENCE = 5.0
+"""Seconds, beyond what the lines take, from dialling until it is tried again."""
+
 Pair = tuple[int, int]
 
 
@@ -66,6 +69,7 @@ class Link:
         self._cut_ways: dict[bool, float] = {}
         self.is_cut = False
         self.address = ""
+        self._dialled = 0.0
 
     def __repr__(self) -> str:
         return f"<link {self.dialler.name} -> {self.listener.name}{', cut' if self.is_cut else ''}>"
@@ -84,6 +88,7 @@ class Link:
         host, port = await self._wire.open()
         self.address = f"{host}:{port}"
         if self.dialler.running and self.listener.running and not await self.is_up():
+            self._dialled = self.dialler.network.clock.monotonic()
             await self.dialler.rpc.addnode(self.address, "onetry")
 
     async def is_up(self) -> bool:
@@ -95,8 +100,18 @@ class Link:
                 return "pong" in peer["bytesrecv_per_msg"]
         return False
 
+    async def comes_up(self) -> bool:
+        """Whether it is up. Dials again where the last time came to nothing: the node at the other end may
+        have been killed while nothing got through, and the connection has ended since."""
+        if await self.is_up():
+            return True
+        patience = PATIENCE + 4 * sum(line.delay + line.jitter for line in self.lines())
+        if self.dialler.network.clock.monotonic() - self._dialled >= patience:
+            await self.connect()
+        return False
+
     async def wait_up(self) -> None:
-        await self.dialler.network.wait(f"{self!r} to be up", self.is_up, self._state)
+        await self.dialler.network.wait(f"{self!r} to be up", self.comes_up, self._state)
 
     async def _state(self) -> str:
         return "it up" if await self.is_up() else f"it down, {self.dialler.last_words()}"

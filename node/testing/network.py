@@ -286,7 +286,7 @@ class BitcoinNetwork:
 
         async def probe() -> bool:
             for link in list(left):
-                if await link.is_up():
+                if await link.comes_up():
                     del left[link]
             return not left
 

@@ -63,6 +63,8 @@ class ProxyWire:
     async def cut(self) -> None:
         self._is_cut = True
         self._drop()
+        for line in self._lines.values():
+            line.end()
 
     async def heal(self) -> None:
         self._is_cut = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 from ports import TestRandom
@@ -10,24 +11,36 @@ from ports import TestRandom
 from pybitcoind.p2p.line import Line
 
 
+@dataclass(eq=False)
+class HandTimer:
+    clock: HandClock
+    when: float
+    callback: Callable[[], object]
+
+    def cancel(self) -> None:
+        if self in self.clock.timers:
+            self.clock.timers.remove(self)
+
+
 class HandClock:
     """Timers that come when the test says so."""
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.timers: list[tuple[float, Callable[[], object]]] = []
+        self.timers: list[HandTimer] = []
 
     def monotonic(self) -> float:
         return self.now
 
-    def call_at(self, when: float, callback: Callable[[], object]) -> None:
-        self.timers.append((when, callback))
+    def call_at(self, when: float, callback: Callable[[], object]) -> HandTimer:
+        self.timers.append(HandTimer(self, when, callback))
+        return self.timers[-1]
 
     def wind(self, to: float) -> None:
-        while due := sorted((t for t in self.timers if t[0] <= to), key=lambda timer: timer[0])[:1]:
+        while due := sorted((t for t in self.timers if t.when <= to), key=lambda timer: timer.when)[:1]:
             self.timers.remove(due[0])
-            self.now = due[0][0]
-            due[0][1]()
+            self.now = due[0].when
+            due[0].callback()
         self.now = to
 
 
@@ -115,3 +128,61 @@ def test_a_dead_line_holds_until_it_is_mended(clock: HandClock) -> None:
 def test_loss_needs_chance(clock: HandClock) -> None:
     with pytest.raises(ValueError, match="chance"):
         Line(clock).loss = 0.1  # type: ignore[arg-type]
+
+
+def test_what_has_not_left_goes_by_a_new_bandwidth(clock: HandClock) -> None:
+    line = Line(clock, delay=1.0)  # type: ignore[arg-type]
+    line.bandwidth = 10.0
+    send, came = sender(clock, line)
+    for name in "abc":
+        send(name, 100)
+    clock.wind(10.5)
+    line.bandwidth = 1000.0
+    clock.wind(60)
+    assert came == [(11.0, "a"), (11.6, "b"), (11.7, "c")]
+    assert clock.timers == []
+
+
+def test_what_would_be_sent_again_is_not_if_nothing_is_lost_any_more(clock: HandClock) -> None:
+    line = Line(clock, TestRandom(1))  # type: ignore[arg-type]
+    line.loss = 0.99
+    send, came = sender(clock, line)
+    send("a", 1)
+    send("b", 1)
+    clock.wind(1)
+    assert came == []
+    line.loss = 0.0
+    clock.wind(1)
+    assert came == [(1.0, "a"), (1.0, "b")]
+
+
+def test_an_ended_connection_is_in_nobodys_way(clock: HandClock) -> None:
+    """Those who wait for an arrival hear of it; what comes then is as on a line that was always free."""
+    line = Line(clock, TestRandom(1), delay=1.0)  # type: ignore[arg-type]
+    line.bandwidth = 1.0
+    send, came = sender(clock, line)
+    send("a", 1000)
+    line.loss = 1.0
+    send("b", 1)
+    line.end()
+    assert came == [(0.0, "a"), (0.0, "b")] and clock.timers == []
+    line.loss = 0.0
+    line.bandwidth = 1000.0
+    send("c", 1000)
+    clock.wind(9)
+    assert came[2:] == [(2.0, "c")]
+
+
+def test_who_answers_an_arrival_does_not_overtake(clock: HandClock) -> None:
+    line = Line(clock, delay=1.0)  # type: ignore[arg-type]
+    came: list[str] = []
+
+    def answered() -> None:
+        came.append("a")
+        line.send(1, lambda: came.append("c"))
+
+    line.send(1, answered)
+    line.send(1, lambda: came.append("b"))
+    line.delay = 0.0
+    clock.wind(1)
+    assert came == ["a", "b", "c"]
