@@ -13,7 +13,7 @@ from pybitcoind.chain.primitives.hashes import hash_hex
 from pybitcoind.chain.primitives.transaction import Coin, Transaction
 from pybitcoind.chain.storage.block_store import BlockUnreadable
 
-from .words import visible
+from .words import pushed_text
 
 SUMMARIES = 2000
 """Kept of blocks: numbers only, some hundred bytes each."""
@@ -123,7 +123,7 @@ def summary_of(block: Block, spent: Spent | None, node: HeaderNode) -> Summary:
         block.weight,
         fees,
         sum(out.value for tx in block.vtx for out in tx.vout),
-        visible(block.vtx[0].vin[0].script_sig),
+        pushed_text(block.vtx[0].vin[0].script_sig),
     )
 
 

@@ -45,7 +45,7 @@ async def find(ctx: RpcContext, transactions: Transactions, query: str) -> str:
             return f"/script/{lower}"
         raise NotHere(
             "Nothing like that is known here",
-            f"As an address of {ctx.params.name} it fails: {error.message}.",
+            f"As an address of {ctx.params.name} it fails: {error.message.rstrip('.')}.",
             *HINTS,
         ) from None
     return f"/address/{address}"

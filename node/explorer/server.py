@@ -162,7 +162,7 @@ class Explorer(Site):
             "now": self._clock.time(),
             "tip_height": node.chain.tip.height,
             "has_blocks": node.role != "spv",
-            "query": "",
+            "query": request.query.get("q", "") if request.path == "/search" else "",
             "live": True,
         }
 

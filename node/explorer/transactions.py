@@ -18,13 +18,14 @@ from pybitcoind.chain.script.solver import solve
 
 from .blocks import Blocks
 from .departed import DepartedTransactions
-from .words import visible
+from .words import pushed_text
 
 if TYPE_CHECKING:
     from ..rpc.context import RpcContext
 
 PROBED = 64
-"""Outputs looked up among the coins to find the block of a transaction where there is no index."""
+"""Outputs looked up among the coins to find the block of a transaction where there is no index; spent coins that
+are looked for to say what a transaction would have paid."""
 KINDS = {
     "pubkey": "P2PK",
     "pubkeyhash": "P2PKH",
@@ -193,11 +194,27 @@ class Transactions:
         """What an unconfirmed transaction spends, as far as it is there."""
         pool = self._ctx.node.mempool
         found = await self._ctx.chain.get_coins(txin.prevout for txin in tx.vin)
-        coins = []
+        coins, left = list[Coin | None](), PROBED
         for txin in tx.vin:
             coin = found[txin.prevout]
-            coins.append(pool.coin(txin.prevout) if coin is None and pool is not None else coin)
+            if coin is None and pool is not None:
+                coin = pool.coin(txin.prevout)
+            if coin is None and left:
+                coin, left = await self._spent_coin(txin.prevout), left - 1
+            coins.append(coin)
         return coins
+
+    async def _spent_coin(self, outpoint: OutPoint) -> Coin | None:
+        """A coin that somebody else has spent, from the transaction that made it: with -txindex, or while that
+        is remembered as gone."""
+        node = await self._indexed(outpoint.txid)
+        made = None if node is None else await self._in_block(outpoint.txid, node)
+        gone = self._departed.get(outpoint.txid)
+        tx = made.tx if made is not None else gone.tx if gone is not None else None
+        if tx is None or outpoint.vout >= len(tx.vout):
+            return None
+        value, script = tx.vout[outpoint.vout]
+        return Coin(value, script, MEMPOOL_HEIGHT if node is None else node.height, tx.is_coinbase)
 
     async def outputs(self, found: Found, start: int, count: int) -> list[OutputView]:
         """Some of its outputs, with what became of them."""
@@ -256,7 +273,7 @@ def _input(found: Found, index: int, params: ChainParams) -> InputView:
         redeem,
         _witness(tx.witness_of(index), coin, txin.script_sig),
         txin.sequence,
-        visible(txin.script_sig) if tx.is_coinbase else "",
+        pushed_text(txin.script_sig) if tx.is_coinbase else "",
     )
 
 
@@ -289,5 +306,5 @@ def script_view(script: bytes, params: ChainParams) -> ScriptView:
     if kind != "pubkey":
         destination = extract_destination(script)
         address = "" if destination is None else encode_address(destination, params)
-    note = visible(script[1:]) if kind == "nulldata" else ""
+    note = pushed_text(script) if kind == "nulldata" else ""
     return ScriptView(script.hex(), to_asm(script), KINDS.get(kind, kind), address, note)

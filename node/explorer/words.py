@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
-from pybitcoind.chain.script.script import LOCKTIME_THRESHOLD
+from pybitcoind.chain.script.script import LOCKTIME_THRESHOLD, ScriptParseError, read_op
 
 from ..rpc.amounts import Amount, Real, format_amount
 
@@ -139,6 +139,19 @@ def visible(data: bytes) -> str:
     if len(run) >= 4:
         runs.append(run)
     return " ".join(runs)
+
+
+def pushed_text(script: bytes) -> str:
+    """The text in what a script pushes: the sizes before it may look like letters. From a push that is cut
+    short on (a coinbase may hold anything), the bytes as they are."""
+    parts, begin, end = list[bytes](), 0, len(script)
+    try:
+        while begin < end:
+            _, data, begin = read_op(script, begin)
+            parts.append(data or b"")
+    except ScriptParseError:
+        parts.append(script[begin:])
+    return " ".join(filter(None, map(visible, parts)))
 
 
 def percent(part: float, whole: float) -> str:

@@ -184,6 +184,7 @@ def test_unconfirmed_then_replaced_then_conflicted(world: World) -> None:
     world.node.call("syncwithvalidationinterfacequeue")
     page = world.web.get(f"/tx/{display(second)}")
     assert "conflicted" in page.text and f"/tx/{display(third)}" in page.links
+    assert "5,000 sat" in page.text, "what it spent is known still"
     page = world.web.get(f"/tx/{txid}")
     assert "replaced" in page.text and f"/tx/{display(third)}" in page.links
     spent = world.web.get(f"/tx/{coin.outpoint.txid[::-1].hex()}")
@@ -251,6 +252,9 @@ def test_search(world: World) -> None:
         ("x" * 5000, "Nothing like that is known here"),
     ):
         assert words in world.web.get(f"/search?q={query}", 404).text
+    page = world.web.get("/search?q=%3Cscript%3Ebc1", 404)
+    assert page.all("input", id="q", value="<script>bc1"), "who made a slip of the pen mends it there"
+    assert ".." not in page.text
 
 
 def test_addresses_that_are_none(world: World) -> None:
@@ -291,6 +295,7 @@ def test_what_others_wrote_is_shown_as_text(world: World) -> None:
         assert page.all("img", src="x") == []
     for path in ("/height/111", f"/tx/{display(world.confirmed)}"):
         assert "<script>alert('x')</script>" in world.web.get(path).text
+    assert f"{len(HOSTILE):c}<script>" not in world.web.get(f"/tx/{display(world.confirmed)}").text
 
 
 def test_headers(world: World) -> None:

@@ -107,3 +107,17 @@ def test_lock_times() -> None:
     assert words.locktime_words(0) == "none"
     assert words.locktime_words(499_999_999) == "block 499,999,999"
     assert words.locktime_words(500_000_000) == "1985-11-05 00:53:20 UTC"
+
+
+@pytest.mark.parametrize(
+    ("script", "text"),
+    [
+        (b"\x6a\x4b" + b"x" * 75, "x" * 75),  # OP_RETURN and a size that is a K
+        (b"\x6a\x4c\x50" + b"y" * 80, "y" * 80),
+        (b"\x6a\x05hello\x05there", "hello there"),
+        (b"\x01\x65/a pool/", "/a pool/"),  # 0x2f pushes more than there is
+        (b"\x6a", ""),
+    ],
+)
+def test_text_is_what_is_pushed(script: bytes, text: str) -> None:
+    assert words.pushed_text(script) == text
