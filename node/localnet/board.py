@@ -28,7 +28,7 @@ from ..explorer.site import HEADERS, Site
 from ..ports import SystemClock
 from ..rpc.web import web
 from .board_address import page_address
-from .board_picture import Place, graph, places
+from .board_picture import FEW, Place, graph, places
 from .network import LocalNetwork, NodeStatus
 from .orders import Orders
 from .process import NodeError
@@ -178,6 +178,7 @@ class Board(Site):
             "network.html",
             rows=self._row_facts(),
             links=self._links,
+            few=FEW,
             picture=graph(self._network.shape, self._places, self._row_facts(), self._links),
             nodes=[node.name for node in self._network.shape.nodes],
             miners=[node.name for node in self._network.shape.nodes if node.role != "spv"],

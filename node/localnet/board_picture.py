@@ -12,6 +12,10 @@ from ..explorer.pictures import picture
 from .shape import Shape
 
 RADIUS = 34.0
+FEW = 8
+"""Nodes that have room in the smallest picture."""
+LONGEST_NAME = 14
+"""What has room below a node; the whole name is its title, and in the table."""
 
 
 class Place(NamedTuple):
@@ -21,7 +25,7 @@ class Place(NamedTuple):
 
 def size(shape: Shape) -> tuple[float, float]:
     """Width and height: the more nodes, the larger."""
-    more = max(0, len(shape.nodes) - 8)
+    more = max(0, len(shape.nodes) - FEW)
     return 720.0 + more * 30, 440.0 + more * 26
 
 
@@ -74,15 +78,15 @@ def graph(
 
 def _link(link: Mapping[str, Any], where: Mapping[str, Place]) -> Markup:
     a, b = where[link["dialer"]], where[link["listener"]]
-    parts = Markup(
+    names = link["dialer"], link["listener"]
+    line = Markup(
         '<line class="wire {0}" id="wire-{1}-{2}" x1="{3:.1f}" y1="{4:.1f}" x2="{5:.1f}" y2="{6:.1f}">'
         "<title>{1} dials {2}: {0}</title></line>"
-    ).format(link["state"], link["dialer"], link["listener"], a.x, a.y, b.x, b.y)
-    if link["delay"]:
-        parts += Markup(
-            '<text class="wire-text" x="{:.1f}" y="{:.1f}" text-anchor="middle">{} ms</text>'
-        ).format((a.x + b.x) / 2, (a.y + b.y) / 2 - 6, round(link["delay"] * 1000))
-    return parts
+    ).format(link["state"], *names, a.x, a.y, b.x, b.y)
+    delay = f"{round(link['delay'] * 1000)} ms" if link["delay"] else ""
+    return line + Markup(
+        '<text class="wire-text" id="delay-{}-{}" x="{:.1f}" y="{:.1f}" text-anchor="middle">{}</text>'
+    ).format(*names, (a.x + b.x) / 2, (a.y + b.y) / 2 - 6, delay)
 
 
 def _node(name: str, role: str, place: Place, row: Mapping[str, Any]) -> Markup:
@@ -109,7 +113,7 @@ def _node(name: str, role: str, place: Place, row: Mapping[str, Any]) -> Markup:
         shape,
         height if running and height is not None else "–",
         RADIUS + 20,
-        name,
+        name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…",
     )
     group = Markup(
         '<g class="node {} {}" id="node-{}" data-node="{}" transform="translate({:.1f} {:.1f})">{}</g>'

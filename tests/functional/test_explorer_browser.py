@@ -56,6 +56,20 @@ CONTRAST = """(() => {
   return [...new Set(found)];
 })()"""
 
+CURRENT_IS_SEEN = """(() => {
+  const current = document.querySelector(".top nav [aria-current]")?.getBoundingClientRect();
+  return !current || (current.left >= 0 && current.right <= innerWidth);
+})()"""
+TOO_CLOSE = """(() => {
+  const boxes = [...document.querySelectorAll("main :is(.facts, .scroll, .picture-box)")].filter(
+    (box) => box.checkVisibility({ contentVisibilityAuto: true }));
+  const headings = [...document.querySelectorAll("main :is(h1, h2):not(.unseen)")];
+  const gap = (a, b) => Math.max(b.top - a.bottom, a.top - b.bottom, b.left - a.right, a.left - b.right);
+  return headings.filter((h) => boxes.some((box) => {
+    return gap(h.getBoundingClientRect(), box.getBoundingClientRect()) < 8;
+  })).map((h) => h.textContent);
+})()"""
+
 
 @dataclass
 class World:
@@ -115,6 +129,15 @@ def test_nothing_hangs_over_on_a_phone(world: World, browser: Browser) -> None:
     for path in PAGES:
         page.go(world.path(path))
         assert page.js("document.documentElement.scrollWidth") <= 360, path
+        assert page.js(CURRENT_IS_SEEN), path
+    page.close()
+
+
+def test_headings_keep_their_distance(world: World, browser: Browser) -> None:
+    page = browser.open("about:blank")
+    for path in PAGES:
+        page.go(world.path(path))
+        assert page.js(TOO_CLOSE) == [], path
     page.close()
 
 

@@ -94,6 +94,9 @@ function showState(fresh) {
     if (!wire) continue;
     const busy = wire.classList.contains("busy");
     wire.setAttribute("class", `wire ${link.state}${busy ? " busy" : ""}`);
+    document.getElementById(`delay-${link.dialer}-${link.listener}`).textContent = link.delay
+      ? `${Math.round(link.delay * 1000)} ms`
+      : "";
     wire.querySelector("title").textContent = `${link.dialer} dials ${link.listener}: ${link.state}`;
   }
 }

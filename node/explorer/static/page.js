@@ -218,6 +218,8 @@ addThemeButton();
 addCopyButtons(document);
 ageTimes();
 setInterval(ageTimes, 1000);
+const current = document.querySelector(".top nav [aria-current]"); // on a phone, the list of pages is longer than wide
+if (current) current.closest("ul").scrollLeft = current.offsetLeft - (innerWidth - current.offsetWidth) / 2;
 for (const box of document.querySelectorAll('[data-scroll="end"]')) box.scrollLeft = box.scrollWidth;
 follow();
 document.addEventListener("DOMContentLoaded", openStream); // when all scripts have said what they listen to
