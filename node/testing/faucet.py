@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pybitcoind.chain.primitives.hashes import hash_from_hex, hash_hex
 from pybitcoind.chain.primitives.transaction import OutPoint, Transaction, TxOut
@@ -54,13 +54,19 @@ class Faucet:
         return await node.send(tx.raw.hex())
 
     async def make(
-        self, node: BitcoinNode, outs: Sequence[TxOut], *, feerate: float = FEERATE
+        self,
+        node: BitcoinNode,
+        outs: Sequence[TxOut],
+        *,
+        feerate: float = FEERATE,
+        confirmed: bool = False,
     ) -> Transaction:
-        """A signed transaction that pays outs and gives back the change; it is not sent yet."""
+        """A signed transaction that pays outs and gives back the change; it is not sent yet. confirmed: it
+        spends nothing that waits for a block."""
         wanted = sum(out.value for out in outs)
         outs_vsize = sum(9 + len(out.script_pubkey) for out in outs)
         coins, total, fee = list[Coin](), 0, 0
-        async for coin in self._coins(node):
+        async for coin in self._coins(node, confirmed):
             coins.append(coin)
             total += coin.value
             vsize = REST_VSIZE + INPUT_VSIZE * len(coins) + OUTPUT_VSIZE + outs_vsize
@@ -87,27 +93,29 @@ class Faucet:
             if out.script_pubkey == FAUCET_SCRIPT:
                 self._known[OutPoint(tx.txid, i)] = out.value
 
-    async def _coins(self, node: BitcoinNode) -> AsyncIterator[Coin]:
+    async def _coins(self, node: BitcoinNode, confirmed: bool) -> AsyncIterator[Coin]:
         """Coins that the next block may spend, those known already first."""
         offered = set[OutPoint]()
         for outpoint, value in list(self._known.items()):
-            if await self._is_ready(node, outpoint):
+            out = await self._ready(node, outpoint)
+            if out is None:
+                self._known.pop(outpoint, None)
+            elif out["confirmations"] or not confirmed:
                 offered.add(outpoint)
                 yield Coin(outpoint, value)
-            else:
-                self._known.pop(outpoint, None)
         found = await node.rpc.scantxoutset("start", [f"addr({self.address})"])
         for row in sorted(found["unspents"], key=lambda row: (row["height"], row["txid"])):
             outpoint = OutPoint(hash_from_hex(row["txid"]), row["vout"])
             ripe = not row["coinbase"] or found["height"] + 1 - row["height"] >= MATURITY
-            if ripe and outpoint not in offered and await self._is_ready(node, outpoint):
+            if ripe and outpoint not in offered and await self._ready(node, outpoint):
                 self._known[outpoint] = satoshis(row["amount"])
                 yield Coin(outpoint, satoshis(row["amount"]))
 
     @staticmethod
-    async def _is_ready(node: BitcoinNode, outpoint: OutPoint) -> bool:
-        out = await node.rpc.gettxout(hash_hex(outpoint.txid), outpoint.vout, True)
-        return out is not None and not (out["coinbase"] and out["confirmations"] < MATURITY)
+    async def _ready(node: BitcoinNode, outpoint: OutPoint) -> dict[str, Any] | None:
+        """What node says of a coin that can be spent."""
+        out: dict[str, Any] | None = await node.rpc.gettxout(hash_hex(outpoint.txid), outpoint.vout, True)
+        return None if out is None or (out["coinbase"] and out["confirmations"] < MATURITY) else out
 
     def double_spend(self, txid: str) -> str:
         """A transaction (hex) that spends what payment txid of the faucet spends, all of it back to the

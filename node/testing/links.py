@@ -181,6 +181,10 @@ class Link:
         """From the dialler, and to it."""
         return self._lines(None)
 
+    def line_to(self, node: BitcoinNode) -> Line:
+        """What is sent to this end goes over it."""
+        return self._wire.line(self._forward(node))
+
     def _lines(self, to: BitcoinNode | None) -> list[Line]:
         ways = (True, False) if to is None else (self._forward(to),)
         return [self._wire.line(way) for way in ways]

@@ -303,6 +303,20 @@ class BitcoinNetwork:
 
         return ProxyWire(self.clock, self.random, lambda: listener.engine.endpoint)
 
+    def reached_from(self, node: BitcoinNode) -> list[BitcoinNode]:
+        """The other nodes that run and to which links lead that let something through."""
+        reached, edge = {node: None}, [node]
+        while edge:
+            one = edge.pop()
+            for link in self.links:
+                if one not in link.ends or link.is_cut:
+                    continue
+                other = link.listener if one is link.dialler else link.dialler
+                if other not in reached and other.running and not link.line_to(other).is_dead:
+                    reached[other] = None
+                    edge.append(other)
+        return list(reached)[1:]
+
     async def relink(self, node: BitcoinNode) -> None:
         """Has the links of a node that was started again dialled, unless they are cut."""
         links = [link for link in self.links if node in link.ends and not link.is_cut]
@@ -338,12 +352,16 @@ class BitcoinNetwork:
         from .stranger import dial_from
 
         self._counter += 1
+        name, host = f"peer{self._counter}", f"{STRANGERS}.{self._counter}"
+        nonce = self.world.number(name, "nonce") & (1 << 64) - 1
         if self.mode == "memory":
-            name, host = f"peer{self._counter}", f"{STRANGERS}.{self._counter}"
             network = self.world.hub.network(name, host)
-            peer = await RawPeer.connect(node.engine.endpoint, network=network, limit=self._within)
+            peer = await RawPeer.connect(
+                node.engine.endpoint, network=network, limit=self._within, nonce=nonce
+            )
         else:
-            peer = RawPeer(await dial_from(node.engine.endpoint), blocks.params().magic, self._within)
+            stream = await dial_from(node.engine.endpoint)
+            peer = RawPeer(stream, blocks.params().magic, self._within, nonce=nonce)
         self._peers.append(peer)
         return peer
 
@@ -494,6 +512,10 @@ def _specs(
     """What the nodes are, and who dials whom where a file says so."""
     if isinstance(topology, Path) or (isinstance(topology, str) and topology.endswith(".toml")):
         shape = from_file(Path(topology))
+        if shape.chain:
+            raise NotPossible(
+                f"{topology} is of a chain of its own ({shape.chain}); nodes in tests are on regtest"
+            )
         names = [node.name for node in shape.nodes]
         specs = [Spec(node.name, node.role, tuple(node.options)) for node in shape.nodes]
         return specs, [(i, names.index(to)) for i, node in enumerate(shape.nodes) for to in node.links]

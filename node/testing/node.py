@@ -298,15 +298,22 @@ class BitcoinNode:
         """Puts n transactions into the mempool that do not depend on each other; their txids.
 
         feerates: satoshis per vbyte, taken in turn. size: vbytes of each, made up of data; 0 for the usual
-        110. Mines one block, which has nothing else of the mempool.
+        110. Mines one block, which has nothing else of the mempool, and lets those who follow this node get
+        it first: who hears of a transaction before its coins would keep it as an orphan.
         """
         rates = [feerates] if isinstance(feerates, (int, float)) else list(feerates)
         ballast = max(0, size - PLAIN_VSIZE - 16)
         outs = [] if not ballast else [TxOut(0, b"\x6a" + push_data(bytes(ballast)))]
         vsize = PLAIN_VSIZE + sum(len(out.serialize()) for out in outs)
         values = [math.ceil(rates[i % len(rates)] * vsize) + DUST for i in range(n)]
-        fan = await self.network.faucet.make(self, [TxOut(value, blocks.FAUCET_SCRIPT) for value in values])
+        outs_of_fan = [TxOut(value, blocks.FAUCET_SCRIPT) for value in values]
+        fan = await self.network.faucet.make(self, outs_of_fan, confirmed=True)
+        tip = await self.tip()
+        followers = [node for node in self.network.reached_from(self) if node.role != "spv"]
+        followers = [node for node in followers if await node.tip() == tip]
         await self.mine(transactions=[fan.raw.hex()])
+        for node in followers:
+            await node.wait_for_height(await self.height())
         txids = []
         for i, value in enumerate(values):
             coin = Coin(OutPoint(fan.txid, i), value)

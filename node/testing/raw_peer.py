@@ -22,9 +22,12 @@ from pybitcoind.node.tcp_network import TcpNetwork
 from pybitcoind.p2p import messages as m
 from pybitcoind.p2p.codec_v1 import BadFrame, V1Codec
 
+from .errors import WaitFailed
+
 M = TypeVar("M")
 TIMEOUT = 20.0
 """Seconds after which a wait fails: a limit for broken code, never a delay."""
+NONCE = 0x5C417ED
 Limit = Callable[[float], AbstractAsyncContextManager[Any]]
 """As asyncio.timeout, which it is for real time."""
 
@@ -32,8 +35,11 @@ Limit = Callable[[float], AbstractAsyncContextManager[Any]]
 class RawPeer:
     """One connection to the node under test. received: every message in order, decoded where it decodes."""
 
-    def __init__(self, stream: Stream, magic: bytes, limit: Limit = asyncio.timeout) -> None:
-        self.stream, self._limit = stream, limit
+    def __init__(
+        self, stream: Stream, magic: bytes, limit: Limit = asyncio.timeout, *, nonce: int = NONCE
+    ) -> None:
+        """nonce: of our version message."""
+        self.stream, self._limit, self._own_nonce = stream, limit, nonce
         self.codec = V1Codec(magic)
         self.received: list[m.Message | m.Unknown] = []
         self.bad_frames: list[BadFrame] = []
@@ -54,9 +60,10 @@ class RawPeer:
         network: Network | None = None,
         magic: bytes | None = None,
         limit: Limit = asyncio.timeout,
+        nonce: int = NONCE,
     ) -> RawPeer:
         stream = await (network or TcpNetwork()).dial(endpoint)
-        return cls(stream, magic or params.regtest().magic, limit)
+        return cls(stream, magic or params.regtest().magic, limit, nonce=nonce)
 
     async def __aenter__(self) -> RawPeer:
         return self
@@ -80,9 +87,12 @@ class RawPeer:
 
     # -- waiting
 
-    async def wait_until(self, condition: Callable[[], bool], timeout: float = TIMEOUT) -> None:
-        """Looks at condition after each message that arrives, and at the end of the connection."""
-        with self._explained(timeout):
+    async def wait_until(
+        self, condition: Callable[[], bool], timeout: float = TIMEOUT, what: str = "a condition of the test's"
+    ) -> None:
+        """Looks at condition after each message that arrives, and at the end of the connection. what: it is
+        waited for, as WaitFailed says it."""
+        with self._explained(timeout, what):
             async with self._limit(timeout), self._news:
                 await self._news.wait_for(condition)
 
@@ -103,14 +113,16 @@ class RawPeer:
                     return message
             return None
 
-        await self.wait_until(lambda: found() is not None or self.closed, timeout)
+        what = f"{kind.__name__} after the first {since} messages" if since else kind.__name__
+        await self.wait_until(lambda: found() is not None or self.closed, timeout, what)
         message = found()
-        assert message is not None, f"closed without {kind.__name__}: {self._summary()}"
+        if message is None:
+            raise WaitFailed(f"the connection ended before {what} came; saw {self._summary()}")
         return message
 
     async def wait_closed(self, timeout: float = TIMEOUT) -> None:
         """Until the other side ends the connection."""
-        await self.wait_until(lambda: self.closed, timeout)
+        await self.wait_until(lambda: self.closed, timeout, "the node to end the connection")
 
     async def sync(self) -> None:
         """Until the node has handled everything sent so far: ping and its pong."""
@@ -130,7 +142,7 @@ class RawPeer:
             "version": m.PROTOCOL_VERSION,
             "services": m.ServiceFlags.NETWORK | m.ServiceFlags.WITNESS,
             "time": 1_700_000_000,
-            "nonce": 0x5C417ED + id(self) % 1000,
+            "nonce": self._own_nonce,
             "user_agent": b"/scripted:0.1/",
             "start_height": 0,
             "relay": True,
@@ -202,14 +214,15 @@ class RawPeer:
 
     def _summary(self) -> str:
         names = [getattr(message, "command", message.COMMAND) for message in self.received]
-        return f"received {names}{', closed' if self.closed else ''}"
+        ended = "ended" if self.closed else "open"
+        return f"{', '.join(names) or 'no message'}; the connection is {ended}"
 
     @contextmanager
-    def _explained(self, timeout: float) -> Iterator[None]:
+    def _explained(self, timeout: float, what: str) -> Iterator[None]:
         try:
             yield
         except TimeoutError:
-            raise AssertionError(f"waited {timeout} s in vain: {self._summary()}") from None
+            raise WaitFailed(f"waited {timeout:g} s for {what}; saw {self._summary()}") from None
 
 
 class RawListener:
@@ -247,8 +260,14 @@ class RawListener:
 
     async def accept(self, timeout: float = TIMEOUT) -> RawPeer:
         """The next connection."""
-        async with asyncio.timeout(timeout):
-            return await self._arrivals.get()
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._arrivals.get()
+        except TimeoutError:
+            raise WaitFailed(
+                f"waited {timeout:g} s for a node to dial {self.endpoint[0]}:{self.endpoint[1]}; "
+                f"saw {len(self.peers)} connections before"
+            ) from None
 
     async def __aenter__(self) -> RawListener:
         return self

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pybitcoind.node.ports import SystemRandom
-from pybitcoind.node.testing import BitcoinNetwork, WaitFailed
+from pybitcoind.node.testing import BitcoinNetwork, NotPossible, WaitFailed
 from pybitcoind.node.testing.links import pairs_of
 
 MODES = ["memory", "tcp"]
@@ -141,6 +141,12 @@ def test_topologies(tmp_path: Path) -> None:
     drawn = pairs_of("random", 20, chance)
     assert {a for a, _ in drawn} == set(range(1, 20)) and all(b < a for a, b in drawn)
     assert pairs_of("random", 20, SystemRandom(2)) == pairs_of("random", 20, SystemRandom(2)) != drawn
+
+
+def test_a_shape_of_another_chain_is_no_shape_for_tests() -> None:
+    configs = Path(__file__).parents[2] / "configs"
+    with pytest.raises(NotPossible, match=r"difficulty.toml is of a chain of its own .*on regtest"):
+        BitcoinNetwork(topology=configs / "difficulty.toml")
 
 
 async def test_a_shape_from_a_file(tmp_path: Path) -> None:

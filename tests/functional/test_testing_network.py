@@ -72,7 +72,9 @@ async def test_one_seed_gives_one_run() -> None:
             await network.mine()
             seen = [[line.split(" ", 1)[-1] for line in node.log] for node in network.nodes]
             pairs = [(link.dialler.name, link.listener.name) for link in network.links]
-            return [txid, await network[0].tip(), network.clock.monotonic(), pairs, seen]
+            nonces = [(await network[0].raw_peer()).version().nonce for _ in range(2)]
+            assert nonces[0] != nonces[1]
+            return [txid, await network[0].tip(), network.clock.monotonic(), pairs, seen, nonces]
 
     first = await run(7)
     assert await run(7) == first
@@ -197,6 +199,29 @@ async def test_fill_mempool_and_bump() -> None:
         assert all(5 <= rate < 5.1 for rate in rates[:10]) and all(50 <= rate < 50.1 for rate in rates[10:])
         (big,) = await node.fill_mempool(1, 7, size=5000)
         assert abs((await node.rpc.getmempoolentry(big))["vsize"] - 5000) < 20
+
+
+async def test_fill_mempool_beside_payments_that_wait() -> None:
+    """What it spends is confirmed, whatever of the faucet's is not."""
+    async with BitcoinNetwork(1) as network:
+        (node,) = network.nodes
+        waiting = [await network.faucet.pay(node, [(network.faucet.address, 1)]) for _ in range(2)]
+        txids = await node.fill_mempool(3)
+        assert sorted(await node.mempool()) == sorted(waiting + txids)
+
+
+@pytest.mark.parametrize("mode", ["memory", "tcp"])
+async def test_a_filled_mempool_travels_over_slow_links(mode: str) -> None:
+    """Nobody hears of the transactions before the block that they spend."""
+    async with BitcoinNetwork(4, mode=mode, topology="line", clock="virtual") as network:
+        node, near, far, apart = network.nodes
+        network.link(node, near).bandwidth(5000)
+        network.link(near, far).delay(0.5)
+        await network.link(far, apart).cut()
+        txids = await node.fill_mempool(2, size=2000)
+        await network.wait_for_sync(node, near, far, mempools=True)
+        assert sorted(await far.mempool()) == sorted(txids)
+        assert await apart.height() == 101
 
 
 async def test_wallet_bump() -> None:

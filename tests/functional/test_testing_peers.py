@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from pybitcoind.node.testing import BitcoinNetwork, RpcFailure
+from pybitcoind.node.testing import BitcoinNetwork, RawListener, RpcFailure, WaitFailed
 from pybitcoind.node.testing.rpc import HttpTransport, Rpc
 from pybitcoind.p2p import messages as m
 
@@ -36,9 +36,23 @@ async def test_a_raw_peer_times_out_with_what_it_got() -> None:
     async with BitcoinNetwork(1) as network:
         peer = await network[0].raw_peer()
         began = network.clock.monotonic()
-        with pytest.raises(AssertionError, match=r"waited 20.0 s in vain: received \['version'"):
+        with pytest.raises(WaitFailed, match="waited 20 s for the node to end the connection; saw version, "):
             await peer.wait_closed()
         assert network.clock.monotonic() == began + 20
+        with pytest.raises(WaitFailed, match=r"waited 1 s for Pong; saw version, .*; the connection is open"):
+            await peer.wait_for(m.Pong, timeout=1)
+        with pytest.raises(WaitFailed, match="waited 1 s for two pings; saw version, "):
+            await peer.wait_until(lambda: len(peer.of(m.Ping)) == 2, 1, "two pings")
+        peer.send_bytes(bytes(24))
+        with pytest.raises(
+            WaitFailed, match="ended before Pong came; saw version, .*; the connection is ended"
+        ):
+            await peer.wait_for(m.Pong)
+    async with await RawListener.open() as listener:
+        with pytest.raises(
+            WaitFailed, match=r"waited 0.01 s for a node to dial 127.0.0.1:\d+; saw 0 connections"
+        ):
+            await listener.accept(timeout=0.01)
 
 
 async def test_an_outside_client() -> None:
