@@ -78,6 +78,8 @@ def next_work_required(prev: HeaderContext, header_time: int, params: ChainParam
         return prev.bits
     # Test networks: a block that comes more than 20 minutes after the last may have least difficulty ...
     limit = target_to_bits(params.pow_limit)
+    if params.pow_no_retargeting and params.genesis.header.bits == limit:
+        return limit  # which all blocks have then: to look back for another one would be in vain
     if header_time > prev.time + params.pow_target_spacing * 2:
         return limit
     # ... and the next one has that of the last block which made no use of this.

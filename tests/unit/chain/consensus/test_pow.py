@@ -171,6 +171,15 @@ def test_regtest_never_retargets() -> None:
     assert next_work_required(last, 10_600, regtest()) == 0x207FFFFE
 
 
+def test_regtest_does_not_look_back() -> None:
+    """All its blocks have the least difficulty; to walk to the beginning of a period is slow."""
+    limit = regtest().genesis.header.bits
+    assert next_work_required(Node(100, 10_000, limit, prev=object()), 10_600, regtest()) == limit
+    harder = replace(regtest(), pow_limit=regtest().pow_limit >> 1)  # genesis is none of its usual blocks
+    tip = linked(harder, 10, [0x1F00FFFF, 0x203FFFFF, 0x203FFFFF])
+    assert next_work_required(tip, tip.time + 600, harder) == 0x1F00FFFF
+
+
 def test_equivalent_time() -> None:
     params = main()
     work = block_work(0x1D00FFFF)
