@@ -79,6 +79,10 @@ class TxDigests:
             self._outputs = sha256(self.tx.output_bytes)
         return self._outputs
 
+    def take_outputs_of(self, other: TxDigests) -> None:
+        """For a transaction that has the same outputs as the other."""
+        self._outputs = other.outputs
+
     @property
     def amounts(self) -> bytes:
         """SHA-256 of the amounts spent."""

@@ -7,7 +7,7 @@ blk files (magic, size, block), so that any node can load it. Its coinbases pay 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from importlib.resources import files
@@ -21,6 +21,7 @@ from pybitcoind.chain.params import ChainParams, regtest
 from pybitcoind.chain.primitives.block import Block, BlockHeader
 from pybitcoind.chain.primitives.hashes import hash160, sha256
 from pybitcoind.chain.primitives.merkle import merkle_root
+from pybitcoind.chain.primitives.serialize import var_bytes
 from pybitcoind.chain.primitives.transaction import COIN, OutPoint, Transaction, TxIn, TxOut
 from pybitcoind.chain.script import secp
 from pybitcoind.chain.script.address import decode_address, encode_address, extract_destination
@@ -98,13 +99,17 @@ def make_block(
 
 def sign_faucet(tx: Transaction, values: Sequence[int]) -> Transaction:
     """tx with the faucet's signatures; values: satoshis of the coins it spends, all the faucet's."""
+    witness = _faucet_witness(tx, values, TxDigests(tx))
+    return Transaction.make(tx.vin, tx.vout, version=tx.version, locktime=tx.locktime, witness=witness)
+
+
+def _faucet_witness(tx: Transaction, values: Sequence[int], digests: TxDigests) -> list[tuple[bytes, bytes]]:
     code = b"\x76\xa9" + FAUCET_SCRIPT[1:] + b"\x88\xac"
-    digests = TxDigests(tx)
     witness = []
     for index, value in enumerate(values):
         digest = segwit_v0_sighash(code, tx, index, _SIGHASH_ALL, value, digests)
         witness.append((secp.sign_ecdsa(FAUCET_SECRET, digest) + bytes((_SIGHASH_ALL,)), FAUCET_PUBKEY))
-    return Transaction.make(tx.vin, tx.vout, version=tx.version, locktime=tx.locktime, witness=witness)
+    return witness
 
 
 def spend_faucet(
@@ -113,6 +118,23 @@ def spend_faucet(
     """A signed spend of coins of the faucet (outpoint, satoshis); what outputs leave over is the fee."""
     tx = Transaction.make([TxIn(outpoint, b"", sequence) for outpoint, _ in coins], outputs, version=2)
     return sign_faucet(tx, [value for _, value in coins])
+
+
+def spend_alike(coins: Sequence[tuple[OutPoint, int]], outputs: Sequence[TxOut]) -> Iterator[str]:
+    """For each coin of the faucet a signed spend (hex) of it, all with the same outputs. These may be long:
+    they are hashed once, and turned into hex once."""
+    first, between = None, ""
+    for outpoint, value in coins:
+        tx = Transaction.make([TxIn(outpoint, b"", 0xFFFFFFFD)], outputs, version=2)
+        digests = TxDigests(tx)
+        if first is None:
+            first, between = digests, tx.output_bytes.hex()
+        else:
+            digests.take_outputs_of(first)
+        ((signature, key),) = _faucet_witness(tx, [value], digests)
+        witness = b"\x02" + var_bytes(signature) + var_bytes(key)
+        head, tail = tx.raw[: tx.vout_at], tx.raw[-4:]
+        yield f"{head[:4].hex()}0001{head[4:].hex()}{between}{witness.hex()}{tail.hex()}"
 
 
 def build_ready_chain() -> list[Block]:

@@ -82,16 +82,18 @@ class Faucet:
         change = total - wanted - fee
         all_outs = [*outs, *([TxOut(change, FAUCET_SCRIPT)] if change > DUST else [])]
         tx = spend_faucet([(coin.outpoint, coin.value) for coin in coins], all_outs)
-        self.remember(tx, coins)
+        back = [out.value if out.script_pubkey == FAUCET_SCRIPT else 0 for out in all_outs]
+        self.remember(hash_hex(tx.txid), coins, back)
         return tx
 
-    def remember(self, tx: Transaction, spent: Sequence[Coin]) -> None:
-        self.payments[hash_hex(tx.txid)] = tuple(spent)
+    def remember(self, txid: str, spent: Sequence[Coin], back: Sequence[int]) -> None:
+        """A payment of the faucet's. back: what each of its outputs pays to the faucet again."""
+        self.payments[txid] = tuple(spent)
         for coin in spent:
             self._known.pop(coin.outpoint, None)
-        for i, out in enumerate(tx.vout):
-            if out.script_pubkey == FAUCET_SCRIPT:
-                self._known[OutPoint(tx.txid, i)] = out.value
+        for i, value in enumerate(back):
+            if value:
+                self._known[OutPoint(hash_from_hex(txid), i)] = value
 
     async def _coins(self, node: BitcoinNode, confirmed: bool) -> AsyncIterator[Coin]:
         """Coins that the next block may spend, those known already first."""

@@ -314,13 +314,14 @@ class BitcoinNode:
         await self.mine(transactions=[fan.raw.hex()])
         for node in followers:
             await node.wait_for_height(await self.height())
+        coins = [Coin(OutPoint(fan.txid, i), value) for i, value in enumerate(values)]
+        spends = blocks.spend_alike(
+            [(coin.outpoint, coin.value) for coin in coins], [TxOut(DUST, blocks.FAUCET_SCRIPT), *outs]
+        )
         txids = []
-        for i, value in enumerate(values):
-            coin = Coin(OutPoint(fan.txid, i), value)
-            back = TxOut(DUST, blocks.FAUCET_SCRIPT)
-            tx = blocks.spend_faucet([(coin.outpoint, value)], [back, *outs])
-            self.network.faucet.remember(tx, [coin])
-            txids.append(await self.send(tx))
+        for coin, spend in zip(coins, spends, strict=True):
+            txids.append(await self.send(spend))
+            self.network.faucet.remember(txids[-1], [coin], [DUST])
         return txids
 
     # Waiting

@@ -6,6 +6,7 @@ import inspect
 
 import pytest
 
+from pybitcoind.chain.primitives.transaction import OutPoint, TxOut
 from pybitcoind.node.rpc.methods import declared
 from pybitcoind.node.rpc.registry import Registry
 from pybitcoind.node.testing import blocks
@@ -35,6 +36,14 @@ def test_all_methods_are_typed() -> None:
     """But for a few that came since; then run scripts/testing_methods.py."""
     untyped = {method.name for method in REGISTRY.all()} - {name for name, _ in TYPED} - {"generate"}
     assert len(untyped) <= 40, sorted(untyped)
+
+
+def test_spends_alike_are_spends() -> None:
+    """The short way, with all that the outputs have in common done once."""
+    coins = [(OutPoint(bytes([i]) * 32, i), 5000 + i) for i in range(3)]
+    outputs = [TxOut(1000, blocks.FAUCET_SCRIPT), TxOut(0, b"\x6a" + bytes(300))]
+    made = [blocks.spend_faucet([coin], outputs).raw.hex() for coin in coins]
+    assert list(blocks.spend_alike(coins, outputs)) == made
 
 
 def test_the_ready_chain_is_what_the_script_makes() -> None:
