@@ -94,23 +94,17 @@ def _node(name: str, role: str, place: Place, row: Mapping[str, Any]) -> Markup:
     colour = row.get("colour")
     kind = "stopped" if not running else "tip-none" if colour is None else f"tip-{colour}"
     height = row.get("height")
-    shape = Markup('<circle class="body" r="{:.0f}"/>').format(RADIUS)
-    if role == "miner":
-        shape = Markup(
-            '<rect class="body" x="{0:.0f}" y="{0:.0f}" width="{1:.0f}" height="{1:.0f}" rx="14"/>'
-        ).format(-RADIUS, 2 * RADIUS)
-    elif role == "spv":
-        shape = Markup('<circle class="body" r="{:.0f}"/>').format(RADIUS * 0.8)
+    radius = RADIUS * 0.8 if role == "spv" else RADIUS
     inner = Markup(
-        '<title>{} ({}): {}</title><circle class="halo" r="{:.0f}"/>{}'
+        "<title>{} ({}): {}</title>{}{}"
         '<text class="height" y="5" text-anchor="middle">{}</text>'
         '<text class="name" y="{:.0f}" text-anchor="middle">{}</text>'
     ).format(
         name,
         role,
         f"height {height}" if running else "stopped",
-        RADIUS + 5,
-        shape,
+        _figure(role, "halo", radius + 5),
+        _figure(role, "body", radius),
         height if running and height is not None else "–",
         RADIUS + 20,
         name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…",
@@ -121,3 +115,12 @@ def _node(name: str, role: str, place: Place, row: Mapping[str, Any]) -> Markup:
     if running and row.get("web_port"):
         return Markup('<a href="http://127.0.0.1:{}/">{}</a>').format(row["web_port"], group)
     return group
+
+
+def _figure(role: str, part: str, radius: float) -> Markup:
+    """A miner is a square, all others are round."""
+    if role == "miner":
+        return Markup(
+            '<rect class="{0}" x="{1:.0f}" y="{1:.0f}" width="{2:.0f}" height="{2:.0f}" rx="{3:.0f}"/>'
+        ).format(part, -radius, 2 * radius, radius - 20)
+    return Markup('<circle class="{}" r="{:.0f}"/>').format(part, radius)

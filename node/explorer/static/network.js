@@ -4,6 +4,7 @@
 const SVG = "http://www.w3.org/2000/svg";
 const HOP = 550; // milliseconds that a block is shown on its way from one node to the next
 const TX_HOP = 450;
+const PATIENCE = 4;
 const MOST_SPARKS = 60;
 const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
@@ -49,23 +50,29 @@ function travel(from, to, kind, start, length) {
 }
 
 // Something is at a node: it came over a link from one that had it, the one that is shown to have had it first.
-function arrive(node, what, kind, length) {
+// Nodes tell by streams of their own: who told before any neighbour of his waits a little for them.
+function arrive(node, what, kind, length, patience = PATIENCE) {
   const now = performance.now();
   if (!arrived.has(what)) {
     arrived.set(what, new Map());
     if (arrived.size > 200) arrived.delete(arrived.keys().next().value);
   }
   const there = arrived.get(what);
-  if (there.has(node)) return 0;
+  if (there.has(node)) return;
   const from = neighbours(node).filter((other) => there.has(other)).sort((a, b) => there.get(a) - there.get(b))[0];
+  if (!from && there.size && patience) {
+    setTimeout(arrive, 50, node, what, kind, length, patience - 1);
+    return;
+  }
   if (!from) {
     there.set(node, now);
-    return 0;
+    if (kind === "block") flash(node, 0);
+    return;
   }
   const start = Math.max(now, there.get(from));
   travel(from, node, kind, start, length);
   there.set(node, start + (still ? 0 : length));
-  return there.get(node) - now;
+  if (kind === "block") flash(node, there.get(node) - now);
 }
 
 function showNode(row, delay) {
@@ -119,7 +126,7 @@ function watch() {
   });
   listen("block", (event) => {
     const { node, hash } = JSON.parse(event.data);
-    flash(node, arrive(node, hash, "block", HOP));
+    arrive(node, hash, "block", HOP);
   });
   listen("txs", (event) => {
     const { node, txids } = JSON.parse(event.data);
