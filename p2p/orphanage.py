@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from fractions import Fraction
 
 from pybitcoind.chain.primitives.block import Block
 from pybitcoind.chain.primitives.transaction import OutPoint, Transaction
@@ -204,17 +203,13 @@ class Orphanage:
         """Evicts the oldest of the peer furthest above its share until all is within the global bounds."""
         if not self._too_full():
             return
-        max_latency = self._max_latency // max(1, len(self._shares))
+        latency = max(1, self._max_latency // max(1, len(self._shares)))
+        weight = self._reserved_weight
         while self._too_full() and self._shares:
             worst = max(
                 self._shares,
-                key=lambda p: (
-                    max(
-                        Fraction(self._shares[p].latency, max(1, max_latency)),
-                        Fraction(self._shares[p].weight, self._reserved_weight),
-                    ),
-                    p,
-                ),
+                # the larger of what it has of the latency and of the weight allowed to it, over one denominator
+                key=lambda p: (max(self._shares[p].latency * weight, self._shares[p].weight * latency), p),
             )
             orphans = self._shares[worst].orphans
             victim = next((w for w in orphans if self._orphans[w].reconsider_by != worst), None)

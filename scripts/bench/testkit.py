@@ -119,6 +119,8 @@ async def measure_nodes(figures: Figures) -> None:
 
 
 def main(runs: int) -> None:
+    if sys.dont_write_bytecode:
+        sys.exit("without PYTHONDONTWRITEBYTECODE: every process would compile everything anew")
     figures = Figures()
     asyncio.run(small_test())  # imports, and the ready chain
     asyncio.run(measure_nodes(figures))
