@@ -208,7 +208,7 @@ class Orphanage:
         while self._too_full() and self._shares:
             worst = max(
                 self._shares,
-                # the larger of what it has of the latency and of the weight allowed to it, over one denominator
+                # the larger of its parts of the latency and of the weight allowed, over one denominator
                 key=lambda p: (max(self._shares[p].latency * weight, self._shares[p].weight * latency), p),
             )
             orphans = self._shares[worst].orphans
