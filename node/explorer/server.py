@@ -29,7 +29,7 @@ from .histories import Histories
 from .live import MEMPOOL_PAUSE, Channel, MempoolNews, message, tip_facts
 from .mempool_view import MempoolView
 from .pictures import block_map, branch_picture, branches_of, queue
-from .site import HEADERS, NotHere, Site, page_number
+from .site import HEADERS, NotHere, Site, page_number, url_with, whole_number
 from .transactions import Transactions, inputs, script_view
 from .utxo import UtxoTotals
 
@@ -203,18 +203,22 @@ class Explorer(Site):
         }
 
     async def _list(self, request: web.Request) -> web.Response:
+        """By heights, so that an address shows the same blocks when the chain has grown."""
         chain = self._node.chain.headers.chain
-        last = (len(chain) + LISTED - 1) // LISTED
-        page = page_number(request)
-        if page > last:
-            raise NotHere("The chain is not that long", f"Its blocks fill {last:,} pages.")
-        top = len(chain) - 1 - (page - 1) * LISTED
+        tip = len(chain) - 1
+        top = whole_number(request, "from", tip, "Heights are numbers from 0.")
+        if top > tip:
+            raise NotHere("The chain is not that long", f"It ends at height {tip:,}.")
+        heights = _down(top, LISTED)
         return self.page(
             request,
             "blocks.html",
-            rows=[await self._row(chain[height]) for height in _down(top, LISTED)],
-            page=page,
-            last_page=last,
+            rows=[await self._row(chain[height]) for height in heights],
+            top=top,
+            bottom=heights[-1],
+            follows="from" not in request.query,
+            newer="" if top == tip else url_with(request, **{"from": min(top + LISTED, tip)}),
+            older="" if not heights[-1] else url_with(request, **{"from": heights[-1] - 1}),
             max_weight=MAX_BLOCK_WEIGHT,
         )
 

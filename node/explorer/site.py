@@ -234,7 +234,18 @@ def url_with(request: web.Request, **changed: object) -> str:
 
 def page_number(request: web.Request, name: str = "page") -> int:
     """A page's number from the query, 1 and up; NotHere for what is none."""
-    text = request.query.get(name, "1")
-    if not text.isascii() or not text.isdecimal() or len(text) > 9 or int(text) < 1:
-        raise NotHere("There is no such page", "Pages are numbered from 1.")
+    hint = "Pages are numbered from 1."
+    number = whole_number(request, name, 1, hint)
+    if number < 1:
+        raise NotHere("There is no such page", hint)
+    return number
+
+
+def whole_number(request: web.Request, name: str, default: int, hint: str) -> int:
+    """A number from the query; NotHere, with the hint, for what is none."""
+    text = request.query.get(name)
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdecimal() or len(text) > 9:
+        raise NotHere("There is no such page", hint)
     return int(text)

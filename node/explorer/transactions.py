@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from ..rpc.context import RpcContext
 
 PROBED = 64
-"""Outputs looked up among the coins to find the block of a transaction where there is no index; spent coins that
-are looked for to say what a transaction would have paid."""
+"""Outputs looked up among the coins to find the block of a transaction where there is no index; spent coins
+that are looked for to say what a transaction would have paid."""
 KINDS = {
     "pubkey": "P2PK",
     "pubkeyhash": "P2PKH",
@@ -205,8 +205,8 @@ class Transactions:
         return coins
 
     async def _spent_coin(self, outpoint: OutPoint) -> Coin | None:
-        """A coin that somebody else has spent, from the transaction that made it: with -txindex, or while that
-        is remembered as gone."""
+        """A coin that another has spent, from the transaction that made it: with -txindex, or while that is
+        remembered as gone."""
         node = await self._indexed(outpoint.txid)
         made = None if node is None else await self._in_block(outpoint.txid, node)
         gone = self._departed.get(outpoint.txid)

@@ -162,7 +162,7 @@ def main(requests: int) -> None:
         txids = [rng.choice(node.call("getblock", block_hash)["tx"]) for block_hash in hashes]
         kinds: dict[str, Callable[[int], str]] = {
             "overview": lambda i: "/",
-            "list of blocks": lambda i: f"/blocks?page={1 + heights[i] // 30}",
+            "list of blocks": lambda i: f"/blocks?from={heights[i]}",
             "block": lambda i: f"/block/{hashes[i]}",
             "transaction": lambda i: f"/tx/{txids[i]}",
             "unconfirmed transaction": lambda i: f"/tx/{waiting[rng.randrange(len(waiting))]}",

@@ -45,7 +45,7 @@ async def test_a_raw_peer_times_out_with_what_it_got() -> None:
             await peer.wait_until(lambda: len(peer.of(m.Ping)) == 2, 1, "two pings")
         peer.send_bytes(bytes(24))
         with pytest.raises(
-            WaitFailed, match="ended before Pong came; saw version, .*; the connection is ended"
+            WaitFailed, match=r"ended before Pong came; saw version, .*; the connection is ended"
         ):
             await peer.wait_for(m.Pong)
     async with await RawListener.open() as listener:
