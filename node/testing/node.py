@@ -330,7 +330,10 @@ class BitcoinNode:
         """The first true value of probe, a coroutine function, looked at after everything that happens."""
 
         async def saw() -> str:
-            return f"{self.name} at height {await self.height()}; its log ends with\n{self.last_words()}"
+            state = f"{self.name} at height {await self.height()}, tip {await self.tip()}"
+            peers = await self.rpc.getconnectioncount()
+            state += f", with {peers} connection{'' if peers == 1 else 's'}"
+            return f"{state}; its log ends with\n{self.last_words()}"
 
         return await self.network.wait(f"{self.name}: {what}", probe, saw)
 

@@ -95,6 +95,14 @@ async def test_a_wait_in_vain_says_what_it_saw() -> None:
             await b.wait_for_tx("f" * 64)
         with pytest.raises(WaitFailed, match="its log ends with\n"):
             await b.wait_for_height(102)
+        with pytest.raises(
+            WaitFailed, match=f"b: tip f{{64}}; saw b at height 101, tip {await b.tip()}, with 0 c"
+        ):
+            await b.wait_for_tip("f" * 64)
+        with pytest.raises(
+            WaitFailed, match=r"b: 2 connections; saw b .* with 0 connections; its log ends with"
+        ):
+            await b.wait_for_peers(2)
 
 
 async def test_rpc_is_typed_and_says_what_http_says() -> None:
