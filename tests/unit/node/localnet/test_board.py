@@ -10,9 +10,10 @@ from ports import ListLog
 from web_client import WebClient
 
 from pybitcoind.node.localnet.board import Board
+from pybitcoind.node.localnet.board_picture import graph, places
 from pybitcoind.node.localnet.network import LocalNetwork
 from pybitcoind.node.localnet.orders import Orders
-from pybitcoind.node.localnet.shape import from_counts
+from pybitcoind.node.localnet.shape import NodeShape, Shape, from_counts
 
 
 @pytest.fixture
@@ -117,3 +118,14 @@ def test_every_button_says_what_it_does_to_whom(board: Board) -> None:
     assert "Cut the link of full2 and full1" in names
     assert len(names) == len(set(names))
     assert all(form["method"] == "post" for form in page.all("form"))
+
+
+def test_the_picture_has_room_for_names_and_delays() -> None:
+    shape = Shape([NodeShape("full1", "full"), NodeShape("a_name_that_is_very_long", "miner", ["full1"])])
+    link = {"dialer": "a_name_that_is_very_long", "listener": "full1", "state": "up", "delay": 0.25}
+    drawn = str(graph(shape, places(shape), [], [link]))
+    assert ">a_name_that_i…</text>" in drawn and "<title>a_name_that_is_very_long (miner)" in drawn
+    assert 'id="delay-a_name_that_is_very_long-full1"' in drawn and ">250 ms</text>" in drawn
+    drawn = str(graph(shape, places(shape), [], [link | {"delay": 0.0}]))
+    assert 'id="delay-a_name_that_is_very_long-full1"' in drawn, "the page's script writes there"
+    assert drawn.count("halo") == 2 and '<rect class="halo"' in drawn
