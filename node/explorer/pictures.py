@@ -98,12 +98,17 @@ def block_map(block: BlockToBe) -> Markup:
     parts = [_tile(chunk, rect) for chunk, rect in zip(shown, tiles, strict=False)]
     if rest:
         x, y, w, h = _inset(tiles[-1])
+        words = f"{len(rest):,} smaller ones"
         parts.append(
             Markup(
-                '<rect class="tile rest" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>'
-            ).format(x, y, w, h)
-            + Markup("{} smaller ones</title></rect>").format(len(rest))
+                '<rect class="tile rest" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}">'
+                "<title>{}</title></rect>"
+            ).format(x, y, w, h, words)
         )
+        if w > 110 and h > 26:
+            parts.append(
+                Markup('<text class="caption" x="{:.1f}" y="{:.1f}">{}</text>').format(x + 8, y + 18, words)
+            )
     low, high = (feerate(chunk.fee, chunk.weight) for chunk in (block.worst, block.best))
     return picture(
         "block-map",

@@ -82,6 +82,10 @@ def test_the_map_and_the_queue_are_well_formed_and_named() -> None:
     tiles = list(parsed(block_map(blocks[0])).iter("a"))
     assert len(tiles) == 240
     assert all(a.find("title") is not None for a in tiles)
+    words = [
+        text.text for text in parsed(block_map(blocks[0])).iter("text") if text.get("class") == "caption"
+    ]
+    assert words == ["60 smaller ones"], "what has no tile of its own is told"
 
 
 def test_words_of_a_picture_are_escaped() -> None:
