@@ -117,19 +117,6 @@ async def test_a_connection_that_ended_while_nothing_got_through_is_made_again()
         await network.wait_for_sync()
 
 
-async def test_a_cut_takes_away_what_a_slow_line_has_not_carried() -> None:
-    async with BitcoinNetwork(2) as network:
-        a, b = network.nodes
-        link = network.link(a, b)
-        link.bandwidth(100)
-        await a.fill_mempool(5, feerates=[1], size=20_000)
-        await a.mine()
-        await link.cut()
-        link.bandwidth(0)
-        await link.heal()
-        await network.wait_for_sync()
-
-
 def test_topologies(tmp_path: Path) -> None:
     chance = SystemRandom(1)
     assert pairs_of("line", 4, chance) == [(1, 0), (2, 1), (3, 2)]
