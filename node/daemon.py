@@ -38,7 +38,6 @@ def help_wanted(config: Config) -> bool:
 
 def run(arguments: Sequence[str]) -> int:
     """Runs the daemon; the exit code. Nothing but errors and warnings goes to stderr."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the event loop takes over
     os.umask(0o077)
     config = Config()
     try:
@@ -172,6 +171,8 @@ def _run_node(node: Node, on_ready: Callable[[], None]) -> int:
         loop.run_until_complete(loop.shutdown_asyncgens())
     finally:
         loop.close()  # does not wait for a name that is still being looked up, as asyncio.run would
+        for number in (signal.SIGINT, signal.SIGTERM):  # the loop has forgotten them, and the end is near
+            signal.signal(number, signal.SIG_IGN)
     if node.error is not None:
         sys.stderr.write(f"{node.error_prefix}{node.error}\n")
     return code

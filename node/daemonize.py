@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 
@@ -14,6 +15,8 @@ def daemonize(wait: bool) -> Callable[[bool], None]:
     """
     reading, writing = os.pipe()
     if os.fork():
+        for number in (signal.SIGINT, signal.SIGTERM):  # who waits can be ended; the daemon goes on
+            signal.signal(number, signal.SIG_DFL)
         os.close(writing)
         if os.read(reading, 1) == b"1":
             os._exit(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 from base64 import b64encode
@@ -48,6 +49,32 @@ def stops_in_time(node: Daemon, number: int = signal.SIGTERM) -> None:
 def starts_again(folder: Path) -> None:
     with running(folder) as node:
         assert 0 <= node.call("getblockcount") <= 250
+
+
+@pytest.mark.parametrize("number", BOTH_SIGNALS, ids=lambda number: number.name)
+def test_before_anything_is_there(tmp_path: Path, number: int) -> None:
+    """The start stands still where it reads a bitcoin.conf that never ends."""
+    pipe = tmp_path / "bitcoin.conf"
+    os.mkfifo(pipe)
+    with Daemon(tmp_path) as node, pipe.open("w"):
+        code, seconds = node.stop(number)
+        assert (code, node.stderr) == (0, "")
+        assert seconds < LIMIT
+
+
+@pytest.mark.parametrize("number", BOTH_SIGNALS, ids=lambda number: number.name)
+def test_before_the_event_loop_runs(tmp_path: Path, number: int) -> None:
+    """The start stands still where it opens a log that nobody reads: it holds the directory by then."""
+    pipe = tmp_path / "log"
+    os.mkfifo(pipe)
+    with Daemon(tmp_path, f"-debuglogfile={pipe}") as node:
+        pid_file = node.net_dir / "bitcoind.pid"
+        node.until("its pid file is there", pid_file.exists)
+        code, seconds = node.stop(number)
+        assert (code, node.stderr) == (0, "")
+        assert seconds < LIMIT
+        assert not pid_file.exists()
+    starts_again(tmp_path)
 
 
 @pytest.mark.parametrize("number", BOTH_SIGNALS, ids=lambda number: number.name)
