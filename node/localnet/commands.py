@@ -93,6 +93,8 @@ def send(network: LocalNetwork, args: argparse.Namespace) -> int:
 
 
 def mine(network: LocalNetwork, args: argparse.Namespace) -> int:
+    if args.blocks < 1:
+        raise NodeError("at least one block")
     for block_hash in network.mine(args.blocks):
         print(block_hash)
     return 0

@@ -147,7 +147,8 @@ def shape_of(args: argparse.Namespace) -> Shape:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit code: 0; 1 with one line on stderr where something failed; 2 for a wrong command line."""
+    """Exit code: 0; 1 with one line on stderr where something failed; 2 for a wrong command line; 130 after
+    Ctrl-C."""
     parser = build_parser()
     args = parser.parse_args(argv)
     folder = args.dir.expanduser().absolute()
@@ -171,6 +172,8 @@ def main(argv: list[str] | None = None) -> int:
     except (NodeError, ShapeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import time
 from decimal import Decimal
 from typing import Any
 
+from rich import box
 from rich.console import Group
 from rich.panel import Panel
 from rich.table import Table
@@ -17,9 +18,9 @@ TIP_COLOURS = ("green", "yellow", "magenta", "cyan", "red")
 ROLE_COLOURS = {"full": "blue", "miner": "yellow", "spv": "cyan"}
 
 
-def short(block_hash: str | None) -> str:
+def short(block_hash: str | None, digits: int = 12) -> str:
     """A hash by its end, the part that differs."""
-    return f"…{block_hash[-12:]}" if block_hash else "–"
+    return f"…{block_hash[-digits:]}" if block_hash else "–"
 
 
 def number(value: object) -> str:
@@ -52,19 +53,21 @@ def count(value: float) -> str:
 
 
 def status_table(rows: list[NodeStatus], *lines: str) -> Group:
-    """Nodes by row; one colour a tip, so that a fork is seen at once. lines: what stands below."""
+    """Nodes by row, within 80 columns; one colour a tip, so that a fork is seen at once. lines: what stands
+    below."""
     tips = list(dict.fromkeys(row.tip for row in rows if row.tip))
-    table = Table(expand=False, header_style="bold", border_style="dim")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    table.header_style, table.border_style = "bold", "dim"
     for title in ("node", "role", "height", "tip", "peers", "mempool", "balance", "p2p", "rpc"):
         table.add_column(title, justify="left" if title in ("node", "role", "tip") else "right")
     for row in rows:
         colour = TIP_COLOURS[tips.index(row.tip) % len(TIP_COLOURS)] if row.tip else "dim"
-        balance = amount(row.balance) + (f" +{row.pending}" if row.pending else "")
+        balance = amount(row.balance) + (f"\n+{row.pending}" if row.pending else "")
         table.add_row(
             Text(row.name, style="bold" if row.running else "dim strike"),
             Text(row.role, style=ROLE_COLOURS[row.role]),
             number(row.height),
-            Text(short(row.tip) if row.running else "stopped", style=colour),
+            Text(short(row.tip, 8) if row.running else "stopped", style=colour),
             number(row.peers),
             number(row.mempool),
             balance,
