@@ -152,10 +152,19 @@ class WalletManager:
         return f"{FOLDER}/{name}" if name else FOLDER
 
     def _path(self, name: str) -> str:
+        if name.startswith("/"):
+            return name
         return f"{self._wallets_path}/{name}" if name else self._wallets_path
 
     def exists(self, name: str) -> bool:
-        return self.ports.storage.exists(f"{self._folder(name)}/{FILE}")
+        """WalletError for what can be no path. An absolute name, or one with "..", is anywhere on the disk."""
+        reason: str | None = "embedded null byte"
+        try:
+            if "\0" not in name:
+                return self.ports.storage.exists(f"{self._folder(name)}/{FILE}")
+        except OSError as error:  # too long
+            reason = error.strerror
+        raise WalletError(f"filesystem error: {reason} [{self._path(name)}]")
 
     def _missing(self, name: str) -> str:
         return f"Failed to load database path '{self._path(name)}'. Path does not exist."
@@ -179,7 +188,6 @@ class WalletManager:
         """A new wallet, loaded, and warnings. seed: None for a new one."""
         if not name:
             raise WalletError("Wallet name cannot be empty", WalletFault.INVALID_PARAMETER)
-        self._check_name(name)
         if self.exists(name) or name in self._busy:
             raise WalletError(
                 f"Wallet file verification failed. Failed to create database path '{self._path(name)}'. "
@@ -187,7 +195,10 @@ class WalletManager:
             )
         self._busy[name] = None
         try:
-            store = await WalletStore.open(self.ports.storage, self._folder(name), self.params)
+            try:
+                store = await WalletStore.open(self.ports.storage, self._folder(name), self.params)
+            except StorageError as error:
+                raise WalletError(f"Wallet file verification failed. {error}") from None
             if private_keys and not blank and seed is None:
                 seed = self._new_seed()
             wallet = await Wallet.create(
@@ -211,21 +222,12 @@ class WalletManager:
             raise WalletError(f'Wallet "{name}" is already loaded.', WalletFault.ALREADY_LOADED)
         if name in self._busy:
             raise WalletError("Wallet already loading.")
-        self._check_name(name)
         if not self.exists(name):
             raise WalletError(
                 f"Wallet file verification failed. {self._missing(name)}", WalletFault.NOT_FOUND
             )
         wallet = await self._load(name)
         return wallet, self._remembered(name, load_on_startup)
-
-    def _check_name(self, name: str) -> None:
-        parts = name.split("/")
-        if name.startswith("/") or ".." in parts or "\0" in name or "." in parts:
-            raise WalletError(
-                f"Wallet file verification failed. Wallet path '{name}' leads outside of the "
-                f"wallet directory."
-            )
 
     async def _load(self, name: str, prefix: str = "Wallet file verification failed. ") -> Wallet:
         """prefix: of the complaint about a file that cannot be used."""

@@ -312,11 +312,9 @@ class FileStorage:
         self.root, self._stands_for = Path(root), stands_for
 
     def _path(self, name: str) -> Path:
-        return (
-            self.root / name.removeprefix(self._stands_for).lstrip("/")
-            if self._stands_for
-            else self.root / name
-        )
+        if self._stands_for:  # what follows may be an absolute path: wallets//elsewhere/wallet.sqlite
+            name = name.removeprefix(self._stands_for).removeprefix("/")
+        return self.root / name
 
     async def open(self, name: str, *, full_sync: bool = False) -> Database:
         return await FileDatabase.open(name, self._path(name), full_sync=full_sync)

@@ -50,3 +50,51 @@ def test_what_is_no_directory_of_wallets(tmp_path: Path, name: str, complaint: s
     given = name if name == "." else str(tmp_path / name)
     code, stderr = run_to_end(tmp_path / "node", f"-walletdir={given}")
     assert code == 1 and stderr == f"Error: {complaint.format(given)}\n"
+
+
+def test_a_wallet_elsewhere(tmp_path: Path) -> None:
+    """As in Core, a name is a path: below the directory of wallets, or where it leads from there."""
+    folder = tmp_path / "node"
+    away, beside = str(tmp_path / "away"), "../beside"
+    with running(folder) as node:
+        for name in (away, beside):
+            assert node.call("createwallet", name, load_on_startup=True) == {"name": name}
+        address = node.call("getnewaddress", wallet=away)
+        assert names(node) == []
+        node.stop_well()
+    assert (tmp_path / "away" / "wallet.sqlite").is_file()
+    assert (folder / "regtest" / "beside" / "wallet.sqlite").is_file()
+    with running(folder) as node:
+        assert node.call("listwallets") == [away, beside]
+        assert node.call("getaddressinfo", address, wallet=away)["ismine"]
+        node.stop_well()
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "complaint"),
+    [
+        (
+            "/none",
+            -18,
+            "Wallet file verification failed. Failed to load database path '/none'. Path does not exist.",
+        ),
+        ("x" * 300, -4, "filesystem error: File name too long [{}/" + "x" * 300 + "]"),
+        ("a\0b", -4, "filesystem error: embedded null byte [{}/a\0b]"),
+    ],
+    ids=["absent", "too long", "null byte"],
+)
+def test_what_is_no_path_of_a_wallet(tmp_path: Path, name: str, code: int, complaint: str) -> None:
+    with running(tmp_path) as node:
+        wanted = (code, complaint.format(tmp_path / "regtest" / "wallets"))
+        assert node.failure("loadwallet", name) == wanted
+        if name != "/none":
+            assert node.failure("createwallet", name) == wanted
+        node.stop_well()
+
+
+def test_a_file_where_a_wallet_should_be(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with running(tmp_path / "node") as node:
+        code, complaint = node.failure("createwallet", str(tmp_path / "file"))
+        assert code == -4 and complaint.startswith("Wallet file verification failed. ")
+        node.stop_well()
