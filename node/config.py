@@ -39,7 +39,11 @@ class ConfigError(Exception):
     """The node cannot start with these options; the text follows "Error: "."""
 
 
-class ChainFileError(ConfigError):
+class ChainError(ConfigError):
+    """The options do not say which chain it is."""
+
+
+class ChainFileError(ChainError):
     """-chain=FILE: no such file, or no chain; the text names file and key."""
 
 
@@ -166,7 +170,7 @@ class Config:
                 self._read_conf_file(self.conf_path)
             if not self._datadir_exists():
                 raise ConfigError(f'specified data directory "{self.text("datadir")}" does not exist.')
-        except ChainFileError:
+        except ChainError:
             raise
         except ConfigError as error:
             raise ConfigError(f"Error reading configuration file: {error}") from None
@@ -390,7 +394,7 @@ class Config:
                 picked.append("test" if name == "testnet" else name)
         chain = self._get("chain")
         if len(picked) + (chain is not None) > 1:
-            raise ConfigError(
+            raise ChainError(
                 "Invalid combination of -regtest, -signet, -testnet, -testnet4 and -chain. Can use at most "
                 "one."
             )

@@ -124,7 +124,8 @@ class _PidFile:
         try:
             self._path.write_text(f"{os.getpid()}\n")
         except OSError as error:
-            raise ConfigError(f"Unable to create the PID file '{self._path}': {error.strerror}") from None
+            reason = f"{error.strerror} ({error.errno})"
+            raise ConfigError(f"Unable to create the PID file '{self._path}': {reason}") from None
 
     def __exit__(self, *_: object) -> None:
         if self._path is None:
@@ -132,7 +133,8 @@ class _PidFile:
         try:
             self._path.unlink()
         except OSError as error:
-            self._log.warning(f"Unable to remove PID file ({self._path}): {error.strerror}")
+            reason = f"{error.strerror} ({error.errno})"
+            self._log.warning(f"Unable to remove PID file ({self._path}): {reason}")
 
 
 def _open_log(config: Config, log: DebugLog) -> None:

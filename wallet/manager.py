@@ -157,7 +157,7 @@ class WalletManager:
         return f"{self._wallets_path}/{name}" if name else self._wallets_path
 
     def exists(self, name: str) -> bool:
-        """WalletError for what can be no path. An absolute name, or one with "..", is anywhere on the disk."""
+        """WalletError for what can be no path. An absolute name, or one with "..", is anywhere."""
         reason: str | None = "embedded null byte"
         try:
             if "\0" not in name:

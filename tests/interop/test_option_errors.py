@@ -104,3 +104,22 @@ def test_permissions_of_a_peer(bitcoind: Path, tmp_path: Path, value: str) -> No
                 said.append(node.call("getpeerinfo")[0]["permissions"])
             node.stop_well()
     assert said[0] == said[1]
+
+
+@pytest.mark.parametrize(
+    ("option", "conf"),
+    [
+        ("-pid=/nowhere/pid", ""),
+        ("-server", "testnet4=1\n"),
+        ("-server", "[nosuch\n"),
+        ("-server", "oops\n"),
+        ("-dbcache", "regtest.signet=1\n[regtest]\nconnect\n"),
+    ],
+)
+def test_same_words_before_the_start(bitcoind: Path, tmp_path: Path, option: str, conf: str) -> None:
+    told = []
+    for kind in (CoreDaemon, Daemon):
+        (tmp_path / "bitcoin.conf").write_text(conf)
+        told.append(outcome(kind, tmp_path, option))
+    assert told[0] == told[1]
+    assert told[0][0] == 1

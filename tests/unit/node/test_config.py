@@ -141,6 +141,12 @@ def test_errors_of_the_file(tmp_path: Path, conf: str, message: str) -> None:
     assert refused(tmp_path, conf=conf) == f"Error reading configuration file: {message}"
 
 
+def test_two_chains_are_no_error_of_the_file(tmp_path: Path) -> None:
+    assert refused(tmp_path, conf="testnet4=1\nsignet=1\n") == (
+        "Invalid combination of -regtest, -signet, -testnet, -testnet4 and -chain. Can use at most one."
+    )
+
+
 def test_what_is_only_noted(tmp_path: Path) -> None:
     config = made(tmp_path, "-nolisten=0", conf="dash_conf=1 # comment\nx.port=1\n[strange]\n")
     assert config.notes == [
