@@ -258,8 +258,8 @@ class Method:
                 out.append(left.pop(name))
             else:
                 out.append(options)
-        if isinstance(left.get("args"), list):
-            first = left.pop("args")
+        first = left.pop("args", None)
+        if isinstance(first, list):  # anything else by this name is left aside
             if first_hole < len(first) and first_param:
                 raise invalid_parameter(
                     f"Parameter {first_param} specified twice both as positional and named argument"

@@ -138,6 +138,7 @@ async def test_named_arguments() -> None:
     assert (await thing.call(CTX, {"blockhash": HEX, "verbose": 0}))[1:] == [0, None, 2]
     assert (await thing.call(CTX, {"args": [HEX], "deep": True}))[1:] == [1, {"deep": True}, 3]
     assert (await thing.call(CTX, {"args": [HEX, 2]}))[1:] == [2, None, 2]
+    assert (await thing.call(CTX, {"args": 5, "blockhash": HEX}))[1:] == [1, None, 1]
     assert await failure({"blockhash": HEX, "x": 1}) == (-8, "Unknown named parameter x")
     assert await failure({"args": [HEX], "blockhash": HEX}) == (
         -8,
