@@ -436,9 +436,9 @@ class HeaderTree:
             hashes.append(node.hash)
             if node.height == 0:
                 break
+            node = node.ancestor(max(node.height - step, 0))
             if len(hashes) > LOCATOR_DENSE:
                 step *= 2
-            node = node.ancestor(max(node.height - step, 0))
         return hashes
 
     def find_fork(self, locator: Iterable[bytes]) -> HeaderNode:

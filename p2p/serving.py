@@ -158,9 +158,9 @@ class Serving:
                 if number % _ITEMS_PER_TURN == 0:
                     await self.context.ports.clock.sleep(0)
                 continue
-            self._send_missing(peer, missing)
             if item.is_block:
                 await self._serve_block(peer, item)
+            self._send_missing(peer, missing)
             await self.context.ports.clock.sleep(0)
         self._send_missing(peer, missing)
 

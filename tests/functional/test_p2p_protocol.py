@@ -57,7 +57,7 @@ async def test_a_new_peer_is_pinged_and_asked_for_headers_below_our_best() -> No
     async with node_and_peer() as (node, peer):
         await peer.wait_for(m.Ping)
         asked = await peer.wait_for(m.GetHeaders)
-        assert asked.locator[0] == SCENE.blocks[-2].hash and len(asked.locator) == 11 + 5 + 1
+        assert asked.locator[0] == SCENE.blocks[-2].hash and len(asked.locator) == 11 + 6 + 1
         assert asked.locator[-1] == node.chain.params.genesis.hash
         await until(lambda: "minping" in node.peers.peer_infos()[0])
         info = node.peers.peer_infos()[0]
@@ -241,6 +241,13 @@ async def test_blocks_and_headers_are_served() -> None:
         peer.send(m.GetData([m.Inv(m.InvType.BLOCK, bytes(32)), m.Inv(77, bytes(32))]))
         await peer.sync()
         assert not peer.closed and len(peer.of(m.BlockMessage)) == 2
+
+        nothing, block = m.Inv(m.InvType.TX, bytes(32)), m.Inv(m.InvType.BLOCK, genesis.hash)
+        peer.send(m.GetData([nothing, nothing, block, nothing]))
+        await peer.sync()
+        told = [one for one in peer.received if isinstance(one, (m.BlockMessage, m.NotFound))][-3:]
+        assert isinstance(told[0], m.BlockMessage)
+        assert told[1:] == [m.NotFound([nothing, nothing]), m.NotFound([nothing])]
 
 
 async def test_a_block_is_served_without_witness_where_that_is_asked_for() -> None:
