@@ -143,9 +143,17 @@ class LocalNetwork:
         return self.nodes[name]
 
     def create(self, *, keep: bool = False) -> None:
-        """An empty folder; keep: the chains of an earlier run stay."""
-        if self.folder.exists() and not keep:
-            for name in [*self.nodes, *_old_nodes(self.folder)]:
+        """A folder without nodes; keep: the chains of an earlier run stay.
+
+        NodeError if something that is not ours has the place of a node.
+        """
+        if self.folder.exists():
+            ours = _old_nodes(self.folder)
+            for name in self.nodes:
+                place = self.folder / name
+                if place.exists() and name not in ours and not (place.is_dir() and not any(place.iterdir())):
+                    raise NodeError(f"{place} is not of a local network; choose another folder with --dir")
+            for name in ours if not keep else ():
                 shutil.rmtree(self.folder / name, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.save()

@@ -87,6 +87,20 @@ def test_cuts_are_remembered_while_nodes_are_down(network: LocalNetwork) -> None
     assert network.links.cuts == set()
 
 
+def test_what_is_not_of_a_network_stays(network: LocalNetwork) -> None:
+    for name in ("full1", "full2", "photos"):
+        (network.folder / name).mkdir(parents=True)
+    (network.folder / "full2" / "stderr.txt").touch()
+    (network.folder / "photos" / "one").touch()
+    network.create()
+    assert not (network.folder / "full2").exists() and (network.folder / "photos" / "one").exists()
+    (network.folder / "full1" / "thesis").touch()
+    for keep in (True, False):
+        with pytest.raises(NodeError, match="full1 is not of a local network; choose another folder"):
+            network.create(keep=keep)
+    assert (network.folder / "full1" / "thesis").exists()
+
+
 def test_snapshots_are_copies(network: LocalNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[list[str]] = []
     monkeypatch.setattr(network, "start", lambda names: started.append(list(names)))
