@@ -67,6 +67,8 @@ def test_a_wallet_elsewhere(tmp_path: Path) -> None:
     with running(folder) as node:
         assert node.call("listwallets") == [away, beside]
         assert node.call("getaddressinfo", address, wallet=away)["ismine"]
+        for alias in ("../../regtest/beside", "../../../away", away + "/"):  # by another name
+            assert node.failure("loadwallet", alias) == (-4, f"Wallet file verification failed. {IN_USE}")
         node.stop_well()
 
 
