@@ -184,11 +184,12 @@ class FileDatabase(Database):
                 f"Cannot make {path.parent} ({error.strerror}).", "Check its permissions."
             ) from error
         uri = f"file:{quote(str(path))}" + ("?mode=ro" if read_only else "")
+        wait = 0.0 if name.startswith(_WALLETS) else LOCK_WAIT  # who has a wallet keeps it
         opened: list[FileDatabase] = []
 
         async def connect() -> None:
             try:
-                connection = await aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=LOCK_WAIT)
+                connection = await aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=wait)
             except sqlite3.Error as error:
                 raise _storage_error(name, error) or error from error
             opened.append(cls(name, path, connection))
