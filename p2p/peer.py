@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .block_download import PeerBlocks
     from .context import Context
     from .headers_sync import PeerHeaders
-    from .relay import PeerTransactions
+    from .relay import OurFeeFilter, PeerTransactions
 
 PING_INTERVAL = 120.0
 CLOSE_TIMEOUT = 1.0
@@ -56,6 +56,8 @@ class Peer:
     blocks: PeerBlocks
     transactions: PeerTransactions | None = None
     """None: no transactions are announced to it (block-relay-only, feeler, or it asked for none)."""
+    fee_filter: OurFeeFilter | None = None
+    """None: it sends no transactions either."""
     addresses: PeerAddresses
 
     def __init__(

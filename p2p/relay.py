@@ -101,8 +101,14 @@ class PeerTransactions:
     """Of the mempool at the last announcement: what came later is not given to the peer."""
     send_mempool: bool = False
     fee_filter_received: int = 0
-    fee_filter_sent: int = 0
-    next_fee_filter: float = 0.0
+
+
+@dataclass(slots=True)
+class OurFeeFilter:
+    """What a peer was told of our lowest feerate: it may send transactions though it wants none (BIP 133)."""
+
+    sent: int = 0
+    next: float = 0.0
 
 
 class _Pool:
@@ -143,6 +149,8 @@ class TxRelay:
     def add_peer(self, peer: Peer) -> None:
         """Its version message came."""
         silent = peer.kind in (ConnectionType.BLOCK_RELAY, ConnectionType.FEELER)
+        if not silent:
+            peer.fee_filter = OurFeeFilter()
         if not silent and (peer.features.relay or peer.our_services & ServiceFlags.BLOOM):
             key = self.context.ports.random.bytes(16)
             peer.transactions = PeerTransactions(peer.features.relay, RollingFilter(50_000, 0.000_001, key))
@@ -517,7 +525,7 @@ class TxRelay:
             peer.send(GetData(items[start : start + MAX_GETDATA_SZ]))
 
     def _maybe_fee_filter(self, peer: Peer, now: float) -> None:
-        context, pool, state = self.context, self.pool, peer.transactions
+        context, pool, state = self.context, self.pool, peer.fee_filter
         if context.options.blocks_only or pool is None or state is None:
             return
         if peer.features.common_version < FEEFILTER_VERSION or peer.has(Permission.FORCERELAY):
@@ -525,20 +533,20 @@ class TxRelay:
         current = pool.min_feerate()
         if context.is_ibd:
             current = MAX_MONEY
-        elif state.fee_filter_sent == MAX_FEE_FILTER:
-            state.next_fee_filter = 0.0
-        if now > state.next_fee_filter:
+        elif state.sent == MAX_FEE_FILTER:
+            state.next = 0.0
+        if now > state.next:
             rounded = round_fee_filter(current, context.ports.random.below)
             feerate = max(rounded, pool.settings.min_relay_feerate)
-            if feerate != state.fee_filter_sent:
+            if feerate != state.sent:
                 peer.send(FeeFilter(feerate))
-                state.fee_filter_sent = feerate
-            state.next_fee_filter = now + context.exponential(FEEFILTER_INTERVAL)
-        elif now + FEEFILTER_CHANGE_DELAY < state.next_fee_filter and not (
-            3 * state.fee_filter_sent // 4 <= current <= 4 * state.fee_filter_sent // 3
+                state.sent = feerate
+            state.next = now + context.exponential(FEEFILTER_INTERVAL)
+        elif now + FEEFILTER_CHANGE_DELAY < state.next and not (
+            3 * state.sent // 4 <= current <= 4 * state.sent // 3
         ):
             delay = context.ports.random.uniform() * FEEFILTER_CHANGE_DELAY
-            state.next_fee_filter = now + delay
+            state.next = now + delay
 
     def rebroadcast(self, now: float) -> None:
         """Every 10 to 15 minutes announces again what nobody has asked us for."""

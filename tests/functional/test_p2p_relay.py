@@ -123,6 +123,9 @@ def test_the_fee_filter_is_sent_and_honoured() -> None:
             async with await ScriptedPeer.connect(node.endpoint, network=hub.network("p")) as peer:
                 await peer.handshake()
                 assert (await peer.wait_for(m.FeeFilter)).feerate == 100
+                async with await ScriptedPeer.connect(node.endpoint, network=hub.network("q")) as quiet:
+                    await quiet.handshake(relay=False)  # it wants no transactions, and may send some
+                    assert (await quiet.wait_for(m.FeeFilter)).feerate == 100
                 peer.send(m.FeeFilter(20_000))
                 await peer.sync()
                 cheap, dear = (SCENE.spend(SCENE.mature[i], fee=fee) for i, fee in ((0, 200), (1, 20_000)))
