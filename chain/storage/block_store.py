@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from ..params import ChainParams
 from ..ports import Storage
-from ..primitives.hashes import sha256d
+from ..primitives.hashes import sha256, sha256d
 from .bulk import put_rows
 from .coin_store import network_name
 from .database import (
@@ -60,13 +60,15 @@ UNDO_COIN_BYTES = 250
 """Memory of a coin in undo data that waits, about."""
 
 _FILE_SCHEMA = Schema(
-    1,
+    2,
     [
         """CREATE TABLE bodies (
             id INTEGER PRIMARY KEY, hash BLOB NOT NULL, height INTEGER NOT NULL, body BLOB NOT NULL)""",
-        "CREATE TABLE undo (id INTEGER PRIMARY KEY, record BLOB NOT NULL)",
+        "CREATE TABLE undo (id INTEGER PRIMARY KEY, record BLOB NOT NULL, checksum BLOB)",
     ],
+    {1: ["ALTER TABLE undo ADD COLUMN checksum BLOB"]},
 )
+"""checksum: SHA256 of the record; NULL for those that version 1 wrote."""
 
 
 class BlockUnreadable(StorageError):
@@ -332,9 +334,10 @@ class BlockStore:
         def write(conn: Connection) -> int:
             rows = [(at.row, *body) for at, body in bodies.items()]
             conn.executemany("INSERT OR REPLACE INTO bodies VALUES (?, ?, ?, ?)", rows)
-            records = [(at.row, undo.pack()) for at, undo in undos.items()]
-            conn.executemany("INSERT OR REPLACE INTO undo VALUES (?, ?)", records)
-            return sum(len(record) for _, record in records)
+            packed = [(at.row, undo.pack()) for at, undo in undos.items()]
+            records = [(row, record, sha256(record)) for row, record in packed]
+            conn.executemany("INSERT OR REPLACE INTO undo VALUES (?, ?, ?)", records)
+            return sum(len(record) for _, record in packed)
 
         if (
             number not in self._on_disk
@@ -400,12 +403,16 @@ class BlockStore:
         """The undo data of the blocks at positions, in that order, with one trip per file."""
         found = {at: self._undos[at] for at in positions if at in self._undos}
         for number, rows in _rows_by_file(positions, found).items():
-            records = await self._read(number, partial(_rows, "SELECT record FROM undo WHERE id=?", rows))
-            for row, record in zip(rows, records, strict=True):
-                if record is None:
+            query = "SELECT record, checksum FROM undo WHERE id=?"
+            records = await self._read(number, partial(_rows, query, rows))
+            for row, stored in zip(rows, records, strict=True):
+                if stored is None:
                     raise _damaged(number, f"the undo data of row {row} is missing")
+                record, checksum = stored
+                if checksum is not None and checksum != sha256(record):
+                    raise _damaged(number, f"the undo data of row {row} has a wrong checksum")
                 try:
-                    found[Position(number, row)] = BlockUndo.unpack(record[0])
+                    found[Position(number, row)] = BlockUndo.unpack(record)
                 except RecordError as error:
                     raise _damaged(number, f"row {row} has {error}") from error
         return [found[at] for at in positions]

@@ -198,11 +198,47 @@ async def test_damaged_block(tmp_path: Path) -> None:
     store = await BlockStore.open(storage, PARAMS)
     with pytest.raises(StorageError, match="row 1 is damaged"):
         await store.get_block(at)
-    with pytest.raises(StorageError, match="no undo record"):
+    with pytest.raises(StorageError, match="the undo data of row 1 has a wrong checksum"):
         await store.get_undo(at)
     with pytest.raises(StorageError, match="row 2 is missing"):
         await store.get_block(Position(0, 2))
     await store.close()
+
+
+async def test_undo_data_that_is_other_undo_data(tmp_path: Path) -> None:
+    """An amount that changed on the disk must not come back into the coins."""
+    storage = FileStorage(tmp_path)
+    store = await BlockStore.open(storage, PARAMS)
+    at, other = await store.put_blocks([body(1), body(2)])
+    await store.put_undos([(at, undo(1)), (other, undo(2))])
+    await store.close()
+    changed = undo(3).pack()
+    async with await storage.open("blocks/blk00000.sqlite") as db:
+        await db.write(lambda conn: conn.execute("UPDATE undo SET record=? WHERE id=?", (changed, at.row)))
+    store = await BlockStore.open(storage, PARAMS)
+    with pytest.raises(StorageError, match="the undo data of row 1 has a wrong checksum"):
+        await store.get_undo(at)
+    assert await store.get_undo(other) == undo(2)
+    await store.close()
+
+
+async def test_undo_data_of_before_there_were_checksums(tmp_path: Path) -> None:
+    storage = FileStorage(tmp_path)
+    store = await BlockStore.open(storage, PARAMS)
+    at, other = await store.put_blocks([body(1), body(2)])
+    await store.put_undo(at, undo(1))
+    await store.close()
+    async with await storage.open("blocks/blk00000.sqlite") as db:
+        for change in ("ALTER TABLE undo DROP COLUMN checksum", "PRAGMA user_version=1"):
+            await db.write(lambda conn, change=change: conn.execute(change))  # type: ignore[misc]
+    store = await BlockStore.open(storage, PARAMS)
+    assert await store.get_undo(at) == undo(1)
+    await store.put_undo(other, undo(2))
+    assert await store.get_undos([at, other]) == [undo(1), undo(2)]
+    await store.close()
+    async with await storage.open("blocks/blk00000.sqlite") as db:
+        (version,) = await db.read(lambda conn: conn.execute("PRAGMA user_version").fetchone())
+    assert version == 2
 
 
 async def test_cancelled_sync_is_done(tmp_path: Path) -> None:
