@@ -3,7 +3,8 @@
 An index takes blocks from the events as they are connected, and from the block store what it missed: all at
 its first start, some after a crash. Both ways go through one lock and end in one transaction with its tip.
 An index whose file is damaged is deleted and built anew. SQLite says so where its pages are; whether the rows
-are what they should be is looked at at every start: their number, and those of some blocks.
+are what they should be is looked at at every start: their number, those of some blocks at once, and those of
+all others by and by. A row that contradicts its block when somebody asks for it is damage too.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from ..header_tree import HeaderNode, HeaderTree, fork_point
 from ..params import ChainParams
 from ..ports import Ports
 from ..primitives.block import Block
+from ..primitives.merkle import merkle_root
+from ..primitives.serialize import DecodeError
 from ..storage.block_store import BlockUnreadable
 from ..storage.coin_store import network_name
 from ..storage.database import Connection, Damaged, Database, Query, repair_advice
@@ -39,6 +42,8 @@ BATCH_BYTES = 8 << 20
 CHECKED_BLOCKS = 60
 """Blocks that a start looks at, one in each stretch of the chain, and as many of the last: a table that has
 lost a hundredth of its rows is found out."""
+CHECK_SHARE = 0.02
+"""Of the time, what the look at all other blocks takes."""
 LOG_INTERVAL = 30
 """Seconds between progress lines (Core SYNC_LOG_INTERVAL)."""
 
@@ -94,7 +99,7 @@ class Index(ABC, Generic[T]):
         self._db: Database | None = None
         self._lock = asyncio.Lock()
         self._catching_up = True
-        self._stopping = False
+        self._stopped = asyncio.Event()
         self._wanted = asyncio.Event()
         self._last_log = 0.0
         self.synced = False
@@ -103,6 +108,8 @@ class Index(ABC, Generic[T]):
         """Its rows have been looked at since it was opened."""
         self.best: HeaderNode | None = None
         """The last block it holds; None before the genesis block."""
+        self.followed: HeaderNode | None = None
+        """The last block stored: as in Core, disconnected blocks count until another one is connected."""
 
     @property
     def best_height(self) -> int:
@@ -155,6 +162,7 @@ class Index(ABC, Generic[T]):
         )
         if self.best is not None and count <= self.best_height:
             raise self._damage(f"{count} of {self.best_height + 1} blocks")
+        self.followed = self.best
         await self.opened()
         self.synced = self.best is self._chain.validated_tip
 
@@ -164,11 +172,12 @@ class Index(ABC, Generic[T]):
     async def _begin_anew(self, error: Damaged) -> None:
         """The file is lost: an empty one takes its place, and the chain is indexed from the start."""
         self._ports.log.warning(f"{self.NAME}: {error.what} It is deleted and built anew.")
-        if self._db is not None:
-            with suppress(Damaged):
-                await self._db.close()
-        self._ports.storage.delete(self.FILE)
         self.synced, self._catching_up = False, True
+        harmed, self._db = self._db, None  # who reads meanwhile waits
+        if harmed is not None:
+            with suppress(Damaged):
+                await harmed.close()
+        self._ports.storage.delete(self.FILE)
         await self._open()
         self._wanted.set()
 
@@ -196,9 +205,11 @@ class Index(ABC, Generic[T]):
         assert self._subscription is not None, "the index is not open"
         async with asyncio.TaskGroup() as group:
             group.create_task(self._subscription.run())
+            db, last = self.db, self.best
             await self._check_some_blocks()
             self.checked = True
-            while not self._stopping:
+            group.create_task(self._check_all_blocks(db, last))
+            while not self._stopped.is_set():
                 self._wanted.clear()
                 await self.catch_up()
                 await self._wanted.wait()
@@ -216,14 +227,34 @@ class Index(ABC, Generic[T]):
             if start < end:
                 heights.add(start + seed % (end - start))
         for height in sorted(heights, reverse=True):
-            if self._stopping:
+            if self._stopped.is_set() or not await self._look_at(height):
                 break
-            async with self._lock:
-                try:
-                    await self._check_block(height)
-                except Damaged as error:
-                    await self._begin_anew(error)
-                    break
+
+    async def _check_all_blocks(self, db: Database, last: HeaderNode | None) -> None:
+        """All that db had up to last, downwards, one after the other with long pauses.
+
+        The rows of a single block may be lost, or not be what they were.
+        """
+        clock = self._ports.clock
+        for height in range(-1 if last is None else last.height, -1, -1):
+            begun = clock.monotonic()
+            if self._db is not db or not await self._look_at(height):
+                break
+            with suppress(TimeoutError):
+                async with clock.timeout((clock.monotonic() - begun) * (1 / CHECK_SHARE - 1)):
+                    await self._stopped.wait()
+            if self._stopped.is_set():
+                break
+
+    async def _look_at(self, height: int) -> bool:
+        """Begins anew if the rows of the block at height are not right, and is False then."""
+        async with self._lock:
+            try:
+                await self._check_block(height)
+            except Damaged as error:
+                await self._begin_anew(error)
+                return False
+        return True
 
     async def _check_block(self, height: int) -> None:
         """Damaged if the block at height has not the rows that it should have."""
@@ -235,7 +266,9 @@ class Index(ABC, Generic[T]):
         try:
             block = await self._chain.read_block(node)
             undo = await self._chain.read_undo(node) if self.NEEDS_UNDO and height else BlockUndo()
-        except (BlockUnreadable, LookupError):  # no matter of the index's
+        except (BlockUnreadable, LookupError, DecodeError):  # no matter of the index's
+            return
+        if not await self._ports.workers.run(_is_whole, block):
             return
         item = await self._ports.workers.run(self.prepare, block, undo, height)
         if not await self.db.read(lambda conn: self.holds(conn, node, item)):
@@ -243,7 +276,7 @@ class Index(ABC, Generic[T]):
 
     async def catch_up(self) -> None:
         """Indexes the validated chain up to its tip, or until `stop`, or as far as there are bodies."""
-        while not self._stopping:
+        while not self._stopped.is_set():
             async with self._lock:
                 try:
                     more = await self._follow_some()
@@ -259,7 +292,7 @@ class Index(ABC, Generic[T]):
 
     def stop(self) -> None:
         """No further batch when catching up."""
-        self._stopping = True
+        self._stopped.set()
         self._wanted.set()
 
     async def close(self) -> None:
@@ -296,14 +329,27 @@ class Index(ABC, Generic[T]):
 
     async def read(self, query: Query[R]) -> R:
         """query of the database. Where that is damaged, of the empty one that takes its place."""
+        if self._db is None:
+            async with self._lock:
+                pass
         db = self.db
         try:
             return await db.read(query)
         except Damaged as error:
-            async with self._lock:
-                if self._db is db:
-                    await self._begin_anew(error)
+            await self._replace(db, error)
             return await self.db.read(query)
+
+    async def _replace(self, db: Database | None, error: Damaged) -> None:
+        """An empty database takes the place of db, which is damaged, unless that has happened already."""
+        async with self._lock:
+            if self._db is db:
+                await self._begin_anew(error)
+
+    async def _contradicted(self, db: Database | None, node: HeaderNode, raw: bytes) -> None:
+        """A row of db says of node's block, raw, what is not so: one of the two is damaged."""
+        with suppress(DecodeError):
+            if _is_whole(Block.decode(raw)):
+                await self._replace(db, self._damage(f"block {node.height}"))
 
     async def _handle(self, event: Event) -> None:
         if isinstance(event, SnapshotValidated):
@@ -370,6 +416,7 @@ class Index(ABC, Generic[T]):
 
         await self.db.write(write)
         self._best_is(last)
+        self.followed = last
         self.synced = self.synced or last is self._chain.validated_tip
 
     async def _rewind(self, node: HeaderNode | None) -> None:
@@ -393,3 +440,8 @@ class Index(ABC, Generic[T]):
         if self._catching_up and now - self._last_log >= LOG_INTERVAL:
             self._last_log = now
             self._ports.log.info(f"Syncing {self.NAME} with block chain from height {self.best_height}")
+
+
+def _is_whole(block: Block) -> bool:
+    """The transactions are those that the header commits to: the block was not damaged where it is stored."""
+    return merkle_root([tx.txid for tx in block.vtx])[0] == block.header.merkle_root

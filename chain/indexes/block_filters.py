@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from ..block_filter import BlockFilter, filter_header
 from ..header_tree import HeaderNode
 from ..primitives.block import Block
-from ..primitives.hashes import ZERO_HASH
+from ..primitives.hashes import ZERO_HASH, sha256d
 from ..storage.database import Connection
 from ..storage.migrations import Schema
 from ..storage.records import BlockUndo
@@ -84,29 +85,53 @@ class BlockFilterIndex(Index[BlockFilter]):
 
     async def entry(self, block_hash: bytes) -> FilterEntry | None:
         """All there is about one block."""
-        columns = "encoded, filter_hash, header"
-        rows = await self.read(partial(_select, columns, [block_hash]))
-        return FilterEntry(*rows[0]) if rows else None
+        node = self._chain.headers.get(block_hash)
+        before = [node.prev.hash] if node is not None and node.prev is not None else []
+        rows = await self._entries([*before, block_hash])
+        return rows[-1] if len(rows) > len(before) else None
 
     async def filters(self, start_height: int, stop: HeaderNode) -> list[BlockFilter] | None:
         """The filters from start_height to stop, on stop's chain; None if one is not indexed (yet)."""
         hashes = _hashes(start_height, stop)
-        rows = await self._all("encoded", hashes)
-        return (
-            None if rows is None else [BlockFilter.trusted(*pair) for pair in zip(hashes, rows, strict=True)]
-        )
+        rows = await self._entries(hashes)
+        if len(rows) < len(hashes):
+            return None
+        return [BlockFilter.trusted(key, row.encoded) for key, row in zip(hashes, rows, strict=True)]
 
     async def filter_hashes(self, start_height: int, stop: HeaderNode) -> list[bytes] | None:
         """The hashes of those filters (cfheaders); None if one is not indexed (yet)."""
-        return await self._all("filter_hash", _hashes(start_height, stop))
+        hashes = _hashes(start_height, stop)
+
+        def select(conn: Connection) -> list[bytes]:
+            rows = _select("filter_hash, header", hashes, conn)
+            self._chained(rows)
+            return [filter_hash for filter_hash, _ in rows]
+
+        found = await self.read(select)
+        return found if len(found) == len(hashes) else None
 
     async def headers_of(self, nodes: Sequence[HeaderNode]) -> list[bytes] | None:
         """The filter headers of nodes (cfcheckpt); None if one is not indexed (yet)."""
-        return await self._all("header", [node.hash for node in nodes])
+        rows = await self.read(partial(_select, "header", [node.hash for node in nodes]))
+        return [row[0] for row in rows] if len(rows) == len(nodes) else None
 
-    async def _all(self, column: str, hashes: list[bytes]) -> list[bytes] | None:
-        rows = await self.read(partial(_select, column, hashes))
-        return [row[0] for row in rows] if len(rows) == len(hashes) else None
+    async def _entries(self, hashes: list[bytes]) -> list[FilterEntry]:
+        """Those of consecutive blocks, as far as there are any. Damage is found."""
+
+        def select(conn: Connection) -> list[FilterEntry]:
+            rows = [FilterEntry(*row) for row in _select("encoded, filter_hash, header", hashes, conn)]
+            if any(sha256d(row.encoded) != row.filter_hash for row in rows):
+                raise self._damage("a filter is not what its hash says")
+            self._chained([row[1:] for row in rows])
+            return rows
+
+        return await self.read(select)
+
+    def _chained(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
+        """Damaged where a header does not follow from the one before. rows: filter hash and header."""
+        for (_, before), (filter_hash, header) in pairwise(rows):
+            if filter_header(filter_hash, before) != header:
+                raise self._damage("a filter header does not follow from the one before")
 
 
 def _hashes(start_height: int, stop: HeaderNode) -> list[bytes]:

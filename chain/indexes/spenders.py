@@ -6,13 +6,14 @@ Source: Bitcoin Core src/index/txospenderindex.cpp (31.99).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from siphashc import siphash
 
 from ..header_tree import HeaderNode
 from ..primitives.block import HEADER_SIZE, Block
-from ..primitives.serialize import compact_size
+from ..primitives.serialize import DecodeError, compact_size
 from ..primitives.transaction import OutPoint, Transaction
 from ..storage.bulk import put_rows
 from ..storage.database import Connection, Damaged, repair_advice
@@ -53,11 +54,8 @@ class SpenderIndex(Index[Spends]):
     )
 
     _salt = b""
-    _followed: HeaderNode | None = None
-    """The last block stored: as in Core, disconnected blocks count until another one is connected."""
 
     async def opened(self) -> None:
-        self._followed = self.best
         fresh = self._ports.random.bytes(16)
 
         def salt(conn: Connection) -> str | bytes | int | None:
@@ -99,13 +97,9 @@ class SpenderIndex(Index[Spends]):
             conn.execute(query, (output, block[0], start)).fetchone() for output, start in item
         )
 
-    async def _append(self, batch: Sequence[tuple[HeaderNode, Block, BlockUndo]]) -> None:
-        await super()._append(batch)
-        self._followed = batch[-1][0]
-
     async def find(self, outpoint: OutPoint) -> Spender | None:
         """Who spends an output; None if nobody is known to. StorageError if the block cannot be read."""
-        output, last = self._output(outpoint), self._followed
+        db, output, last = self._db, self._output(outpoint), self.followed
         rows = await self.read(
             lambda conn: conn.execute(
                 "SELECT hash, start FROM spends JOIN blocks ON blocks.id = spends.block WHERE output=?",
@@ -117,7 +111,12 @@ class SpenderIndex(Index[Spends]):
             if node is None or last is None or node.height > last.height:
                 continue
             if last.ancestor(node.height) is node:
-                tx, _ = Transaction.parse(await self._chain.read_block_bytes(node), start)
-                if any(txin.prevout == outpoint for txin in tx.vin):
-                    return Spender(block_hash, tx)
+                raw = await self._chain.read_block_bytes(node)
+                with suppress(DecodeError):
+                    tx, _ = Transaction.parse(raw, start)
+                    if any(txin.prevout == outpoint for txin in tx.vin):
+                        return Spender(block_hash, tx)
+                    if any(self._output(txin.prevout) == output for txin in tx.vin):
+                        continue
+                await self._contradicted(db, node, raw)
         return None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from ..header_tree import HeaderNode
 from ..primitives.block import HEADER_SIZE, Block
-from ..primitives.serialize import compact_size
+from ..primitives.serialize import DecodeError, compact_size
 from ..primitives.transaction import Transaction
 from ..storage.bulk import put_rows
 from ..storage.database import Connection
@@ -69,6 +70,7 @@ class TxIndex(Index[Places]):
 
     async def find(self, txid: bytes) -> tuple[bytes, Transaction] | None:
         """The hash of the block that has the transaction, and the transaction; None if it is not known."""
+        db = self._db
         row = await self.read(
             lambda conn: conn.execute(
                 "SELECT hash, start, length FROM txs JOIN blocks ON blocks.id = txs.block WHERE txid=?",
@@ -82,4 +84,9 @@ class TxIndex(Index[Places]):
         if node is None or not node.have_data:
             return None
         raw = await self._chain.read_block_bytes(node)
-        return block_hash, Transaction.decode(raw[start : start + length])
+        with suppress(DecodeError):
+            tx = Transaction.decode(raw[start : start + length])
+            if tx.txid == txid:
+                return block_hash, tx
+        await self._contradicted(db, node, raw)
+        return None

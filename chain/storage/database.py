@@ -74,6 +74,8 @@ def _storage_error(name: str, error: sqlite3.Error) -> StorageError | None:
     """The failure of the disk or the file behind a SQLite error; None if it is a bug of ours."""
     code = getattr(error, "sqlite_errorcode", None)
     primary = code & 0xFF if code is not None else -1
+    if code is None and "decode to UTF-8" in str(error):  # bytes have become what is said to be text
+        primary = sqlite3.SQLITE_CORRUPT
     if primary == sqlite3.SQLITE_FULL:
         what, advice = f"Disk full: cannot write {name}.", "Free some disk space and restart."
     elif primary == sqlite3.SQLITE_NOTADB:

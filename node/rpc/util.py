@@ -248,7 +248,7 @@ def _addresses(scripts: list[bytes], params: ChainParams) -> list[str]:
 )
 async def getindexinfo(ctx: RpcContext, index_name: str | None) -> Json:
     return {
-        name: {"synced": index.synced, "best_block_height": index.best_height}
+        name: {"synced": index.synced, "best_block_height": index.followed.height if index.followed else 0}
         for name, index in ctx.node.indexes.items()
         if index_name in (None, "", name)
     }

@@ -22,6 +22,7 @@ from pybitcoind.chain.indexes.spenders import SpenderIndex
 from pybitcoind.chain.indexes.transactions import TxIndex
 from pybitcoind.chain.params import regtest
 from pybitcoind.chain.ports import Ports
+from pybitcoind.chain.primitives.block import Block
 from pybitcoind.chain.storage.database import FileStorage
 from pybitcoind.chain.storage.migrations import put_meta
 
@@ -177,6 +178,97 @@ async def test_a_damaged_index_is_built_anew(
     told = [line for line in lines if line.startswith("[warning]")]
     assert len(told) == 1 and told[0].endswith("It is deleted and built anew."), lines
     assert told[0].startswith(f"[warning] {kind.NAME}: {kind.FILE}") or "are unknown here" in told[0]
+
+
+async def until_built_anew(index: Index[Any], ports: Ports) -> None:
+    """Whoever reads meanwhile waits, and sees the old rows or the new ones."""
+    for _ in range(10_000):
+        await index.read(lambda conn: conn.execute("SELECT * FROM meta").fetchall())
+        if index.synced and any("built anew" in line for line in ports.log.lines):  # type: ignore[attr-defined]
+            return
+        await asyncio.sleep(0.0005)
+    raise AssertionError("the damage is not found")
+
+
+@pytest.mark.parametrize("harm", [rows_lost, row_changed])
+async def test_damage_of_any_block_is_found_by_and_by(
+    kind: type[Index[Any]],
+    harm: Callable[[Path], Awaitable[None]],
+    chain: Chain,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also of one that the look at the start leaves out."""
+    expected = await built(kind, chain, tmp_path)
+    await harm(tmp_path / kind.FILE)
+    monkeypatch.setattr(base, "CHECKED_BLOCKS", 0)
+    ports = ports_of(tmp_path)
+    async with running(kind, chain, ports, look_at_all=True) as index:
+        await until_built_anew(index, ports)
+        assert await content(index) == expected
+
+
+async def test_a_damaged_block_is_not_the_indexes_fault(
+    kind: type[Index[Any]], chain: Chain, tmp_path: Path
+) -> None:
+    expected = await built(kind, chain, tmp_path)
+    node = chain.headers.chain[20]
+    block, undo = chain.blocks[node]
+    chain.blocks[node] = (Block(block.header, [*block.vtx[:-1], spend(999), spend(998)]), undo)
+    ports = ports_of(tmp_path)
+    async with running(kind, chain, ports, look_at_all=True) as index:
+        assert await content(index) == expected
+    assert not any("built anew" in line for line in ports.log.lines)  # type: ignore[attr-defined]
+
+
+ASKED: dict[type[Index[Any]], Callable[[Any, HeaderNode], Awaitable[Any]]] = {
+    TxIndex: lambda index, node: index.find(spend(2 * node.height - 2).txid),
+    SpenderIndex: lambda index, node: index.find(spend(2 * node.height - 2).vin[0].prevout),
+    BlockFilterIndex: lambda index, node: index.filter(node.hash),
+}
+ROWS = [
+    (TxIndex, "UPDATE txs SET start = start + 1"),
+    (TxIndex, "UPDATE txs SET start = start + length"),
+    (TxIndex, "UPDATE txs SET length = 1"),
+    (TxIndex, "UPDATE txs SET block = 1 + block % 23"),
+    (SpenderIndex, "UPDATE spends SET start = start + 1"),
+    (SpenderIndex, "UPDATE spends SET start = 1000000"),
+    (SpenderIndex, "UPDATE spends SET start = 81"),
+    (BlockFilterIndex, "UPDATE filters SET encoded = encoded || x'00'"),
+    (BlockFilterIndex, "UPDATE filters SET filter_hash = zeroblob(32)"),
+    (BlockFilterIndex, "UPDATE filters SET header = zeroblob(32) WHERE id = 12"),
+]
+
+
+@pytest.mark.parametrize(("kind", "statement"), ROWS)
+async def test_a_row_that_contradicts_its_block_when_it_is_read(
+    kind: type[Index[Any]],
+    statement: str,
+    chain: Chain,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody gets another transaction or a filter that is none; the index is built anew, and then answers."""
+    ask, node = ASKED[kind], chain.headers.chain[11]
+    expected = await built(kind, chain, tmp_path)
+    await change(tmp_path / kind.FILE, statement)
+    monkeypatch.setattr(base, "CHECKED_BLOCKS", 0)
+    ports = ports_of(tmp_path)
+    async with running(kind, chain, ports) as index:
+        assert await ask(index, node) is None
+        await until_built_anew(index, ports)
+        assert await ask(index, node) is not None
+        assert await content(index) == expected
+
+
+async def test_damaged_filter_hashes_are_not_sent(chain: Chain, tmp_path: Path) -> None:
+    await built(BlockFilterIndex, chain, tmp_path)
+    await change(tmp_path / BlockFilterIndex.FILE, "UPDATE filters SET filter_hash=zeroblob(32) WHERE id=12")
+    index = BlockFilterIndex(chain, chain.events, ports_of(tmp_path), regtest())
+    await index.open()
+    assert await index.filter_hashes(13, chain.tip) is not None
+    assert await index.filter_hashes(3, chain.tip) is None
+    await index.close()
 
 
 async def test_less_than_it_has_is_no_damage(kind: type[Index[Any]], chain: Chain, tmp_path: Path) -> None:

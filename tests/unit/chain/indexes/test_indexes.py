@@ -20,9 +20,10 @@ from pybitcoind.chain.indexes.transactions import TxIndex
 from pybitcoind.chain.params import regtest
 from pybitcoind.chain.ports import Ports
 from pybitcoind.chain.primitives.block import Block, BlockHeader
-from pybitcoind.chain.primitives.hashes import hash_hex, sha256d
+from pybitcoind.chain.primitives.hashes import hash_hex
+from pybitcoind.chain.primitives.merkle import merkle_root
 from pybitcoind.chain.primitives.transaction import NULL_OUTPOINT, Coin, OutPoint, Transaction, TxIn, TxOut
-from pybitcoind.chain.storage.database import FileStorage, MemoryStorage
+from pybitcoind.chain.storage.database import Database, FileStorage, MemoryStorage
 from pybitcoind.chain.storage.records import BlockUndo
 
 ALL_DATA = int(HeaderStatus.VALID_TREE | HeaderStatus.HAVE_DATA | HeaderStatus.HAVE_UNDO)
@@ -50,6 +51,9 @@ class Quiet:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(0)
+
+    def timeout(self, seconds: float | None) -> Any:
+        return asyncio.timeout(seconds)
 
     async def run(self, fn: Callable[..., Any], *args: Any) -> Any:
         await asyncio.sleep(0)
@@ -80,7 +84,8 @@ class Chain:
             [TxIn(NULL_OUTPOINT, b"\x04" + height.to_bytes(4, "little"))],
             [TxOut(50, b"\x51" + bytes([salt, height % 256])), TxOut(0, b"\x6a\x01\x02")],
         )
-        header = BlockHeader(4, prev.hash, sha256d(coinbase.raw), prev.time + 1, 0x207FFFFF, salt)
+        root, _ = merkle_root([coinbase.txid, *(tx.txid for tx in txs)])
+        header = BlockHeader(4, prev.hash, root, prev.time + 1, 0x207FFFFF, salt)
         undo = BlockUndo([[Coin(1, b"\x76" + txin.prevout.txid, 1, False) for txin in tx.vin] for tx in txs])
         return self.add(Block(header, [coinbase, *txs]), undo)
 
@@ -134,9 +139,13 @@ def ports(request: pytest.FixtureRequest, tmp_path: Path) -> Ports:
 
 
 @asynccontextmanager
-async def running(kind: type[Index[Any]], chain: Chain, ports: Ports) -> AsyncIterator[Any]:
-    """The index, open and caught up; it ends orderly."""
+async def running(
+    kind: type[Index[Any]], chain: Chain, ports: Ports, *, look_at_all: bool = False
+) -> AsyncIterator[Any]:
+    """The index, open and caught up; it ends orderly. look_at_all: also at all blocks by and by."""
     index = kind(chain, chain.events, ports, regtest())
+    if not look_at_all:
+        index._check_all_blocks = skip  # type: ignore[method-assign]
     await index.open()
     task = asyncio.create_task(index.run())
     try:
@@ -149,6 +158,9 @@ async def running(kind: type[Index[Any]], chain: Chain, ports: Ports) -> AsyncIt
         await task
         await index.close()
         chain.events = EventBus()
+
+
+async def skip(db: Database, last: HeaderNode | None) -> None: ...
 
 
 async def until_synced(index: Index[Any], task: asyncio.Task[None]) -> None:
