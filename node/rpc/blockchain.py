@@ -8,7 +8,7 @@ from pybitcoind.chain.header_tree import HeaderNode, fork_point
 from pybitcoind.chain.primitives.hashes import hash_hex
 
 from .amounts import Json, Real
-from .arguments import BOOL, HASH, INT, STR, VERBOSITY, hash_called
+from .arguments import BOOL, HASH, HEX_TEXT, INT, STR, VERBOSITY, hash_called, parse_hash
 from .context import RpcContext
 from .documents import RPC_WAIT_NOTE, elided, prevout, transaction_fields
 from .errors import RpcCode, RpcError, invalid_parameter, misc_error
@@ -510,7 +510,7 @@ def _tip_json(ctx: RpcContext) -> Json:
         _TIMEOUT,
         Arg(
             "current_tip",
-            HASH,
+            HEX_TEXT,
             "Method waits for the chain tip to differ from this.",
             OPTIONAL,
         ),
@@ -518,9 +518,9 @@ def _tip_json(ctx: RpcContext) -> Json:
     result=_WAITED,
     examples=cli("waitfornewblock", "1000") + curl("waitfornewblock", "1000"),
 )
-async def waitfornewblock(ctx: RpcContext, timeout: int, current_tip: bytes | None) -> Json:
+async def waitfornewblock(ctx: RpcContext, timeout: int, current_tip: str | None) -> Json:
     seconds = _seconds(timeout)
-    old = ctx.chain.tip.hash if current_tip is None else current_tip
+    old = ctx.chain.tip.hash if current_tip is None else parse_hash(current_tip, "current_tip")
     await ctx.node.until_stop(ctx.chain.wait_for_tip(lambda tip: tip.hash != old, seconds))
     return _tip_json(ctx)
 

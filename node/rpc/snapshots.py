@@ -236,10 +236,15 @@ async def _or_stop(ctx: RpcContext, work: Coroutine[Any, Any, T]) -> T:
     needs_chain=True,
 )
 async def loadtxoutset(ctx: RpcContext, path: str) -> Json:
-    where = _absolute(ctx, path)
-    file = _open(where, "rb")
-    if file is None:
-        raise invalid_parameter(f"Couldn't open file {where} for reading.")
+    where = _absolute(ctx, path) if path else None
+    if where is not None and where.is_dir():
+        raise RpcError(
+            RpcCode.DESERIALIZATION_ERROR,
+            "Unable to parse metadata: AutoFile::read: fread failed: iostream error",
+        )
+    file = None if where is None else _open(where, "rb")
+    if where is None or file is None:
+        raise invalid_parameter(f"Couldn't open file {where or ''} for reading.")
     with file:
         try:
             reader = await ctx.ports.workers.run(SnapshotReader, file, ctx.params)

@@ -245,6 +245,7 @@ def test_waits(pair: Pair, chain: Chain) -> None:
         pair.same("waitforblock", wanted, 1)
     for wanted in (-1, 0, height - 1, height, -(2**31), 2**31 - 1, 2**31, 1.5, "1", None):
         pair.same("waitforblockheight", wanted, 1)
+    pair.same("waitfornewblock", -1, "x")
     pair.same("waitfornewblock", named={"timeout": 1, "current_tip": tip})
     pair.same("waitforblock", named={"timeout": 1})
     pair.same("waitforblockheight", named={"height": height})

@@ -164,6 +164,9 @@ def test_both_refuse_the_same(nodes: tuple[Daemon, CoreDaemon], tmp_path: Path) 
     with Daemon(tmp_path / "fresh") as fresh:
         fresh.wait_ready()
         nodes = fresh, core
+        for path in ("", str(tmp_path), "/no/such/file"):
+            first, second = (node.failure("loadtxoutset", path) for node in nodes)
+            assert first == second
         same(data)
         for node in nodes:
             give_headers(node)
