@@ -407,14 +407,14 @@ class BlockStore:
             records = await self._read(number, partial(_rows, query, rows))
             for row, stored in zip(rows, records, strict=True):
                 if stored is None:
-                    raise _damaged(number, f"the undo data of row {row} is missing")
+                    raise _undo_damaged(number, f"the undo data of row {row} is missing")
                 record, checksum = stored
                 if checksum is not None and checksum != sha256(record):
-                    raise _damaged(number, f"the undo data of row {row} has a wrong checksum")
+                    raise _undo_damaged(number, f"the undo data of row {row} has a wrong checksum")
                 try:
                     found[Position(number, row)] = BlockUndo.unpack(record)
                 except RecordError as error:
-                    raise _damaged(number, f"row {row} has {error}") from error
+                    raise _undo_damaged(number, f"row {row} has {error}") from error
         return [found[at] for at in positions]
 
     async def scan(self, batch_bytes: int = 16 << 20) -> AsyncIterator[list[StoredBlock]]:
@@ -534,6 +534,12 @@ def _is_reindexing(conn: Connection) -> bool:
 def _damaged(number: int, what: str) -> BlockUnreadable:
     name = file_name(number)
     return BlockUnreadable(f"{name} is damaged ({what}).", repair_advice(name))
+
+
+def _undo_damaged(number: int, what: str) -> BlockUnreadable:
+    return BlockUnreadable(
+        f"{file_name(number)} is damaged ({what}).", "Restart with -reindex: it is made anew from the blocks."
+    )
 
 
 def _rows_by_file(positions: Iterable[Position], found: Container[Position]) -> dict[int, list[int]]:
