@@ -433,8 +433,9 @@ async def gettxspendingprevout(ctx: RpcContext, outputs: list[Json], options: Js
         rows.append(row | _spending(tx, with_tx))
     if not left:
         return rows
+    unavailable = misc_error("Mempool lacks a relevant spend, and txospenderindex is unavailable.")
     if index is None or not index.synced:
-        raise misc_error("Mempool lacks a relevant spend, and txospenderindex is unavailable.")
+        raise unavailable
     await ctx.chain.events.drained()
     for outpoint, row in left:
         try:
@@ -444,6 +445,8 @@ async def gettxspendingprevout(ctx: RpcContext, outputs: list[Json], options: Js
             raise misc_error(f"IO error finding spending tx for outpoint {where}.") from None
         if spender is not None:
             row |= _spending(spender.tx, with_tx) | {"blockhash": hash_hex(spender.block_hash)}
+        elif not index.synced:  # it was found to be damaged, and knows nothing now
+            raise unavailable
         rows.append(row)
     return rows
 

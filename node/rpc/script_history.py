@@ -84,10 +84,12 @@ async def getscripthistory(ctx: RpcContext, script: str, skip: int, count: int, 
     if not 0 <= count <= MAX_COUNT:
         raise invalid_parameter(f"Count is not between 0 and {MAX_COUNT}")
     wanted = _script(ctx, script)
-    await _follow(ctx, index)
+    _refuse_unsynced(index)
+    await ctx.chain.events.drained()
     key = script_hash(wanted)
     totals = await index.totals(key)
     found = await index.history(key, skip=skip, count=count, newest_first=order == "newest")
+    _refuse_unsynced(index)  # it may have been found to be damaged, and know nothing now
     return {
         "scriptPubKey": wanted.hex(),
         "height": index.best_height,
@@ -110,10 +112,9 @@ def _script(ctx: RpcContext, text: str) -> bytes:
         ) from None
 
 
-async def _follow(ctx: RpcContext, index: ScriptIndex) -> None:
+def _refuse_unsynced(index: ScriptIndex) -> None:
     if not index.synced:
         raise misc_error(f"The index of scripts is still syncing. Current height: {index.best_height}")
-    await ctx.chain.events.drained()
 
 
 def _as_json(output: ScriptOutput) -> dict[str, Json]:
