@@ -1,7 +1,7 @@
 """What Bitcoin Core's daemon is asked, drawn by hypothesis, which tries edges and makes small what it finds.
 
 The same oracles by seed, any number: scripts/oracle daemon and scripts/oracle steering. Signets of one's own
-are not among them: each block takes seconds of work, so test_own_signets.py has some with their nonces.
+are in test_own_signets.py.
 """
 
 from __future__ import annotations
