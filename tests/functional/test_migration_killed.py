@@ -1,6 +1,7 @@
 """A data directory of an older format is brought up to date by a daemon that is killed on the way.
 
-The only older format that there was is version 1 of blocks/index.sqlite; it is made here by hand.
+The older formats that there were are version 1 of blocks/index.sqlite and of block files; they are made here
+by hand.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ BLOCKS, HEADERS = 120, 40_000
 """Blocks with bodies, and headers behind them: enough for some tenths of a second of work."""
 SEED = random.randrange(1 << 32)
 KILLS, CUTS = 4, 3
-INDEX = "regtest/blocks/index.sqlite"
+INDEX, BLOCK_FILE = "regtest/blocks/index.sqlite", "regtest/blocks/blk00000.sqlite"
 RECORD = struct.Struct("<80sqIIii")
 BITS = 0x207FFFFF
 VERSION_1 = """CREATE TABLE headers (
@@ -60,6 +61,15 @@ def make_old(path: Path) -> None:
         conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
+def make_old_blocks(path: Path) -> None:
+    """Rewrites a block file as version 1 had it."""
+    with closing(sqlite3.connect(path)) as conn:
+        conn.execute("ALTER TABLE undo DROP COLUMN checksum")
+        conn.execute("PRAGMA user_version=1")
+        conn.commit()
+        conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
 def content(path: Path) -> tuple[int, list[tuple[object, ...]]]:
     """Format, and all rows."""
     with closing(sqlite3.connect(path)) as conn:
@@ -82,6 +92,7 @@ class Old:
             conn.commit()
         self.new_rows = content(folder / INDEX)[1]
         make_old(folder / INDEX)
+        make_old_blocks(folder / BLOCK_FILE)
         (folder / "regtest/debug.log").unlink()  # tests wait for its lines
         assert content(folder / INDEX)[0] == 1
 
@@ -97,7 +108,10 @@ class Old:
             assert info["bestblockhash"] == self.hash
             assert node.call("gettxoutsetinfo")["hash_serialized_3"] == self.coins
             assert node.call("getblock", node.call("getblockhash", 60))["height"] == 60
+            assert node.call("verifychain", 4, 0)
         assert content(folder / INDEX) == (2, self.new_rows)
+        with closing(sqlite3.connect(folder / BLOCK_FILE)) as conn:
+            assert conn.execute("PRAGMA user_version").fetchone() == (2,)
 
 
 @pytest.fixture(scope="module")
