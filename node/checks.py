@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 
@@ -13,6 +14,7 @@ from .config import ChainFileError, Config, ConfigError
 from .network_options import TEST_OPTIONS, network_params
 from .policy_options import policy_settings
 
+DB_CACHE_MIB, MIN_DB_CACHE_MIB = 450, 4
 ROLES = ("full", "miner", "spv")
 WEB_ABOVE_RPC = 3
 """The explorer's port on main is 8335: behind those of RPC, of peers, and of peers that come by Tor."""
@@ -40,7 +42,25 @@ def warnings(config: Config) -> list[str]:
         for option in config.values("test")
         if option not in TEST_OPTIONS
     ]
+    cache, memory = db_cache_bytes(config), total_memory()
+    if memory and cache > (memory // 100 * 75 if memory >= 2 << 30 else DB_CACHE_MIB << 20):
+        found.append(
+            f"A {cache >> 20} MiB dbcache may be too large for a system memory of only {memory >> 20} MiB."
+        )
     return found
+
+
+def db_cache_bytes(config: Config) -> int:
+    """What -dbcache says, at least the minimum."""
+    return max(config.number("dbcache", DB_CACHE_MIB), MIN_DB_CACHE_MIB) << 20
+
+
+def total_memory() -> int:
+    """Bytes of memory of this machine; 0 if it does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 0
 
 
 def check(config: Config) -> ChainParams:

@@ -19,7 +19,7 @@ from pybitcoind.chain.script.secp import keep_keys
 from pybitcoind.chain.storage.block_store import FAST_PRUNE_FILE_BYTES, FilesMissing
 from pybitcoind.chain.verify_chain import VerifyResult
 
-from .checks import filter_index_wanted
+from .checks import db_cache_bytes, filter_index_wanted
 from .config import ConfigError, RebuildNeeded
 from .notify import Notifications
 from .peer_side import PeerSide
@@ -41,7 +41,6 @@ _INDEXES = {
     "blockfilterindex": ("block_filters", "BlockFilterIndex"),
 }
 """Option to module and class: only those that are wanted are imported."""
-MIN_DB_CACHE_MIB = 4
 CONNECT_STORED = 20.0
 """Seconds that the start waits with -reindex-chainstate for the blocks that are stored to be connected."""
 
@@ -109,7 +108,7 @@ class FullNode:
     def _chain_options(self) -> ChainOptions:
         config = self.node.config
         return ChainOptions(
-            db_cache=max(config.number("dbcache", 450), MIN_DB_CACHE_MIB) << 20,
+            db_cache=db_cache_bytes(config),
             max_tip_age=config.number("maxtipage", 24 * 60 * 60),
             stop_at_height=config.number("stopatheight"),
             reindex=config.flag("reindex"),

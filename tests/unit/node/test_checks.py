@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pybitcoind.chain.params import regtest
+from pybitcoind.node import checks
 from pybitcoind.node.checks import check, filter_index_wanted, warnings, web_port
 from pybitcoind.node.config import Config, ConfigError
 from pybitcoind.node.peer_options import p2p_options
@@ -73,6 +74,19 @@ def test_other_networks(tmp_path: Path) -> None:
 def test_what_is_only_warned_of(tmp_path: Path) -> None:
     config = made(tmp_path, "-checkpoints=1", "-test=x")
     assert [text.split(" ")[0] for text in warnings(config)] == ["Option", "Unrecognised"]
+
+
+def test_more_cache_than_there_is_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than three quarters of the memory, or than 450 MiB where there is little of it."""
+
+    def told(memory_mib: int, *arguments: str) -> list[str]:
+        monkeypatch.setattr(checks, "total_memory", lambda: memory_mib << 20)
+        return warnings(made(tmp_path, *arguments))
+
+    words = "A 3073 MiB dbcache may be too large for a system memory of only 4096 MiB."
+    assert told(4096, "-dbcache=3073") == [words]
+    assert told(4096, "-dbcache=3000") == told(1024) == told(0, "-dbcache=99999") == []
+    assert len(told(1024, "-dbcache=451")) == 1
 
 
 def test_filter_index(tmp_path: Path) -> None:
