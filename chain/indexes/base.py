@@ -47,6 +47,11 @@ CHECK_SHARE = 0.02
 LOG_INTERVAL = 30
 """Seconds between progress lines (Core SYNC_LOG_INTERVAL)."""
 
+_PRUNED = (
+    "Blocks that it would be made anew from are pruned: restart with -reindex (which downloads the whole "
+    "blockchain again), or without this index."
+)
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -170,7 +175,13 @@ class Index(ABC, Generic[T]):
         """What a concrete index does with its database just opened, at first and when it was built anew."""
 
     async def _begin_anew(self, error: Damaged) -> None:
-        """The file is lost: an empty one takes its place, and the chain is indexed from the start."""
+        """The file is lost: an empty one takes its place, and the chain is indexed from the start.
+
+        Damaged where that cannot be, since blocks are pruned; the file stays then.
+        """
+        blocks = self._path(0, self._chain.validated_tip.height + 1)
+        if not all(map(self._readable, blocks)):
+            raise Damaged(error.what, _PRUNED, name=self.FILE)
         self._ports.log.warning(f"{self.NAME}: {error.what} It is deleted and built anew.")
         self.synced, self._catching_up = False, True
         harmed, self._db = self._db, None  # who reads meanwhile waits

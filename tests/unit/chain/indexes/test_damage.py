@@ -23,7 +23,7 @@ from pybitcoind.chain.indexes.transactions import TxIndex
 from pybitcoind.chain.params import regtest
 from pybitcoind.chain.ports import Ports
 from pybitcoind.chain.primitives.block import Block
-from pybitcoind.chain.storage.database import FileStorage
+from pybitcoind.chain.storage.database import Damaged, FileStorage
 from pybitcoind.chain.storage.migrations import put_meta
 
 KINDS: list[type[Index[Any]]] = [TxIndex, BlockFilterIndex, CoinStatsIndex, SpenderIndex, ScriptIndex]
@@ -268,6 +268,23 @@ async def test_damaged_filter_hashes_are_not_sent(chain: Chain, tmp_path: Path) 
     await index.open()
     assert await index.filter_hashes(13, chain.tip) is not None
     assert await index.filter_hashes(3, chain.tip) is None
+    await index.close()
+
+
+async def test_where_blocks_are_pruned_nothing_is_deleted(
+    kind: type[Index[Any]], chain: Chain, tmp_path: Path
+) -> None:
+    """What cannot be made anew is kept, and the node says what can be done."""
+    expected = await built(kind, chain, tmp_path)
+    await row_changed(tmp_path / kind.FILE)
+    chain.headers.chain[3].status = 1
+    index = kind(chain, chain.events, ports_of(tmp_path), regtest())
+    await index.open()
+    with pytest.raises(
+        Damaged, match=r"is damaged \(block .*\)\. Blocks .* are pruned"
+    ):
+        await index._check_some_blocks()
+    assert len(await content(index)) == len(expected)
     await index.close()
 
 
