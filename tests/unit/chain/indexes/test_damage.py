@@ -280,9 +280,7 @@ async def test_where_blocks_are_pruned_nothing_is_deleted(
     chain.headers.chain[3].status = 1
     index = kind(chain, chain.events, ports_of(tmp_path), regtest())
     await index.open()
-    with pytest.raises(
-        Damaged, match=r"is damaged \(block .*\)\. Blocks .* are pruned"
-    ):
+    with pytest.raises(Damaged, match=r"is damaged \(block .*\)\. Blocks .* are pruned"):
         await index._check_some_blocks()
     assert len(await content(index)) == len(expected)
     await index.close()
