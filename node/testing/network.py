@@ -20,7 +20,7 @@ from .clocks import FixedClock, NetworkClock, make_clock
 from .errors import NodeFailed, NotPossible
 from .faucet import Faucet
 from .hosted import HostedEngine, Spec, Stored, World
-from .links import Link, MemoryWire, Topology, Wire, pairs_of
+from .links import PATIENCE, Link, MemoryWire, Topology, Wire, pairs_of
 from .news import LIMIT, News
 from .node import BitcoinNode, Engine
 
@@ -408,8 +408,10 @@ class BitcoinNetwork:
     async def wait_for_sync(self, *nodes: BitcoinNode, mempools: bool = False) -> str:
         """Until all nodes that run (or those named) have one tip, their wallets and indexes too: its hash.
 
-        mempools: and the same transactions in their mempools.
+        mempools: and the same transactions in their mempools. Links that should be up and are not, since a
+        node has given up the other, are dialled again if it takes long.
         """
+        begun = self.clock.monotonic()
         chosen = [node for node in nodes or self.nodes if node.running]
         ahead: dict[str, Any] = {}
 
@@ -422,6 +424,8 @@ class BitcoinNetwork:
             pools = {state[1] for state in ahead.values() if state[1] is not None}
             if len(tips) == 1 and len(pools) <= 1 and all(state[2] for state in ahead.values()):
                 return str(next(iter(tips)))
+            if self.clock.monotonic() - begun > PATIENCE:
+                await self._dial_lost()
             return None
 
         async def saw() -> str:
@@ -437,6 +441,12 @@ class BitcoinNetwork:
         for node in chosen:
             await node.rpc.syncwithvalidationinterfacequeue()
         return tip
+
+    async def _dial_lost(self) -> None:
+        for link in self.links:
+            running = all(end.running for end in link.ends)
+            if running and not link.is_cut and not any(line.is_dead for line in link.lines()):
+                await link.comes_up()
 
     async def _state(self, node: BitcoinNode, mempools: bool) -> tuple[str, frozenset[str] | None, bool]:
         """Tip, mempool (None where it is not asked for), whether the wallets of an SPV node are level."""

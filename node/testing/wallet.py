@@ -94,7 +94,8 @@ class BitcoinWallet:
         unsigned = await self.rpc.createrawtransaction(inputs, outputs)
         signed = await self.rpc.signrawtransactionwithwallet(unsigned)
         if not signed["complete"]:
-            raise ValueError(f"{self!r} lacks keys: {signed['errors']}")
+            why = signed["errors"][0]
+            raise ValueError(f"{self!r} cannot spend {why['txid']}:{why['vout']}: {why['error']}")
         text: str = signed["hex"]
         return text
 

@@ -117,6 +117,16 @@ async def test_a_connection_that_ended_while_nothing_got_through_is_made_again()
         await network.wait_for_sync()
 
 
+async def test_who_waits_for_sync_has_lost_links_dialled_again() -> None:
+    async with BitcoinNetwork(2) as network:
+        a, b = network.nodes
+        (peer,) = await a.rpc.getpeerinfo()
+        await a.rpc.disconnectnode("", peer["id"])
+        await b.mine()
+        await network.wait_for_sync()
+        assert await a.rpc.getconnectioncount() == 1
+
+
 def test_topologies(tmp_path: Path) -> None:
     chance = SystemRandom(1)
     assert pairs_of("line", 4, chance) == [(1, 0), (2, 1), (3, 2)]
