@@ -7,16 +7,23 @@ moving the tip happen with no await between them; a reorganisation ends with the
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .assume_valid import script_check_reason
 from .block_connector import BlockConnector
 from .block_index import BlockIndex
 from .chainstate import Chainstate
 from .consensus.errors import BlockFault, BlockInvalid
-from .events import BlockChecked, BlockConnected, BlockDisconnected, EventBus, TipChanged
+from .events import (
+    BlockChecked,
+    BlockConnected,
+    BlockDisconnected,
+    EventBus,
+    RemovedForBlock,
+    TipChanged,
+)
 from .header_tree import HeaderNode
 from .ibd import IbdLatch
 from .log_lines import block_checked, describe, update_tip, verification_progress
@@ -25,6 +32,9 @@ from .primitives.block import Block
 from .primitives.hashes import ZERO_HASH
 from .script_checks import ChecksDropped
 from .storage.database import StorageError
+
+if TYPE_CHECKING:
+    from .mempool.entry import MempoolEntry
 
 PATH_PIECE = 32
 """Blocks of a branch looked at in one go."""
@@ -40,7 +50,8 @@ the first ones are told of while it goes on, so that the length of a step costs 
 class MempoolHooks(Protocol):
     """What the mempool is told while blocks come and go; it never waits."""
 
-    def block_connected(self, block: Block, /) -> None: ...
+    def block_connected(self, block: Block, /) -> Sequence[MempoolEntry]:
+        """Returns what it had of block, in its order."""
 
     def block_disconnected(self, block: Block, /) -> None: ...
 
@@ -216,7 +227,8 @@ class Activation:
         # No await from here on: tip, coins and mempool change together.
         self.chainstate.apply(connection)
         if self.mempool is not None:
-            self.mempool.block_connected(connection.block)
+            taken = self.mempool.block_connected(connection.block)
+            self.events.emit(RemovedForBlock(taken, node.height))
         self._set_tip(node)
         self._connected.append(BlockConnected(connection.block, connection.undo, node, self.chainstate.role))
         if len(self._connected) > HELD_BACK:

@@ -6,7 +6,7 @@ Each subscriber has its own queue and task, so a slow one delays nobody but, pas
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from .primitives.transaction import Transaction
 if TYPE_CHECKING:
     from .consensus.errors import BlockInvalid
     from .header_tree import HeaderNode
+    from .mempool.entry import MempoolEntry
     from .storage.records import BlockUndo
 
 
@@ -103,11 +104,18 @@ class NewPowValidBlock:
 
 @dataclass(frozen=True, slots=True)
 class TxAdded:
-    """sequence: the mempool's, one up for each addition and removal (Core's ZMQ sequence)."""
+    """sequence: the mempool's, one up for each addition and removal (Core's ZMQ sequence).
+
+    vsize: as policy counts it; height: of the tip then. telling: how long it will wait says something about
+    its feerate, see `Acceptance.accept_one`. An SPV node knows none of the three.
+    """
 
     tx: Transaction
     fee: int
     sequence: int
+    vsize: int = 0
+    height: int = 0
+    telling: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +125,17 @@ class TxRemoved:
     tx: Transaction
     reason: RemovalReason
     sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedForBlock:
+    """A block became the tip, at height; entries: what the mempool had of it, in its order.
+
+    It follows their TxRemoved at once, while BlockConnected may be held back.
+    """
+
+    entries: Sequence[MempoolEntry]
+    height: int
 
 
 Event = (
@@ -129,6 +148,7 @@ Event = (
     | SnapshotValidated
     | TxAdded
     | TxRemoved
+    | RemovedForBlock
 )
 Handler = Callable[[Event], Awaitable[None]]
 

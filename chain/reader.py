@@ -28,6 +28,8 @@ from .storage.records import BlockUndo
 
 DEFAULT_DB_CACHE = 450 << 20
 """Bytes for the coins in memory (-dbcache)."""
+FEE_ESTIMATION_TIP_AGE = 3 * 60 * 60
+"""Seconds; with an older tip blocks may be missing, and waiting times say nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,15 @@ class ChainReader:
     def is_ibd(self) -> bool:
         """Initial block download; once over it never comes back while the node runs."""
         return self.ibd.active
+
+    @property
+    def is_current(self) -> bool:
+        """Not behind: how long a transaction waits from now on says something about its feerate."""
+        return (
+            not self.holds_back(Activity.ESTIMATE_FEES)
+            and self.tip.time >= self.ports.clock.time() - FEE_ESTIMATION_TIP_AGE
+            and self.tip.height >= self.best_header.height - 1
+        )
 
     def holds_back(self, activity: Activity) -> bool:
         """Initial block download holds this activity back."""

@@ -174,6 +174,7 @@ class MemoryChain:
         self._undo: list[dict[OutPoint, Coin]] = [{}]
         self.trips = 0
         """How often coins were asked for."""
+        self.is_current = True
 
     @property
     def tip(self) -> HeaderNode:

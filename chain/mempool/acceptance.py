@@ -52,6 +52,10 @@ class ChainView(Protocol):
     @property
     def tip(self) -> HeaderContext: ...
 
+    @property
+    def is_current(self) -> bool:
+        """It is not behind what peers have."""
+
     async def get_coins(self, outpoints: Sequence[OutPoint]) -> Mapping[OutPoint, Coin | None]:
         """The unspent ones among outpoints, in one trip."""
 
@@ -89,7 +93,11 @@ class Acceptance:
         return await self.accept_one(tx, mode)
 
     async def accept_one(self, tx: Transaction, mode: Mode, known: Coins | None = None) -> TxAccept:
-        """As `accept`. known: coins of the chain that are at hand already."""
+        """As `accept`. known: coins of the chain that are at hand already.
+
+        How long it waits will tell of its feerate if it came by itself, was not in a block, needs no other
+        transaction, and the chain is not behind.
+        """
         pool = self.pool
         ws = Workspace(tx)
         await self.check(ws, mode, known)
@@ -113,11 +121,12 @@ class Acceptance:
         if mode.test_only:
             return accepted
         self.replace(replaced, [entry])
-        if mode.limit_after and not mode.bypass_limits:
+        if not mode.in_package and not mode.bypass_limits:
             pool.limit()
             if not pool.contains(tx.txid):
                 raise TxInvalid(TxFault.RECONSIDERABLE, "mempool full")
-        pool.announce(entry)
+        by_itself = not (mode.bypass_limits or mode.in_package or ws.parents)
+        pool.announce(entry, telling=by_itself and self.chain.is_current)
         return accepted
 
     async def check(

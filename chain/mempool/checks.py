@@ -53,8 +53,8 @@ class Mode:
     allow_sibling_eviction: bool = True
     package_feerates: bool = False
     """Fees are judged for the package as a whole."""
-    limit_after: bool = True
-    """Trim the pool when it is in; False where the caller does so at the end."""
+    in_package: bool = False
+    """Others come with it; the caller trims the pool when all are in."""
     max_feerate: int | None = None
     """The sender's own limit in satoshis per 1000 vbytes."""
 

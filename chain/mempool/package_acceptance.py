@@ -53,7 +53,7 @@ async def submit_package(
         return answer.fail(PackageFault.POLICY, reason)
     if len(txs) > 1 and not is_child_with_parents(txs):
         return answer.fail(PackageFault.POLICY, "package-not-child-with-parents")
-    single = Mode(acceptance.ports.clock.time(), limit_after=False, max_feerate=max_feerate)
+    single = Mode(acceptance.ports.clock.time(), in_package=True, max_feerate=max_feerate)
     alone: dict[bytes, TxInvalid] = {}
     together: list[Transaction] = []
     hopeless = False

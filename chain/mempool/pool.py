@@ -167,8 +167,10 @@ class Mempool:
         self.total_fee += entry.fee
         self.updates += 1
 
-    def announce(self, entry: MempoolEntry) -> None:
-        self.events.emit(TxAdded(entry.tx, entry.fee, self._next_sequence()))
+    def announce(self, entry: MempoolEntry, *, telling: bool = False) -> None:
+        """telling: see `TxAdded`."""
+        sequence = self._next_sequence()
+        self.events.emit(TxAdded(entry.tx, entry.fee, sequence, entry.vsize, entry.height, telling))
 
     def remove(self, txids: Iterable[bytes], reason: RemovalReason) -> None:
         """Takes out exactly these; the caller sees to what depends on them."""
@@ -238,12 +240,18 @@ class Mempool:
 
     # following the chain
 
-    def block_connected(self, block: Block) -> None:
-        """Takes out what block confirms and what conflicts with it, in the same step that moves the tip."""
+    def block_connected(self, block: Block) -> list[MempoolEntry]:
+        """Takes out what block confirms and what conflicts with it, in the same step that moves the tip.
+
+        Returns the entries that it confirms.
+        """
+        taken: list[MempoolEntry] = []
         self.disconnected.remove_block(block)
         if self.entries or self.deltas:
             for tx in block.vtx:
-                if tx.txid in self.entries:
+                entry = self.entries.get(tx.txid)
+                if entry is not None:
+                    taken.append(entry)
                     self.remove([tx.txid], RemovalReason.BLOCK)
                 for txin in tx.vin:
                     conflict = self.spender_of(txin.prevout)
@@ -254,6 +262,7 @@ class Mempool:
         self._rolling_updated = self.clock.time()
         self._block_since_bump = True
         self.updates += 1
+        return taken
 
     def block_disconnected(self, block: Block) -> None:
         """Remembers what block held; `Acceptance.mend_after_reorg` must follow before the pool is read."""

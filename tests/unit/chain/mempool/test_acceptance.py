@@ -158,7 +158,7 @@ async def test_accepted(stage: Stage, rig: Rig) -> None:
     entry = rig.pool.get(tx.txid)
     assert entry is not None and entry is rig.pool.get_by_wtxid(tx.wtxid)
     assert (entry.time, entry.height, entry.sequence) == (START, rig.chain.height, 1)
-    assert rig.events.seen == [TxAdded(tx, 1000, 1)]
+    assert rig.events.seen == [TxAdded(tx, 1000, 1, tx.vsize, rig.chain.height, True)]
     rig.check()
 
 
