@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pybitcoind.chain.events import EventBus
     from pybitcoind.chain.indexes.base import Index
     from pybitcoind.chain.manager import ChainManager
+    from pybitcoind.chain.mempool.fee_recorder import FeeRecorder
     from pybitcoind.chain.mempool.pool import Mempool
     from pybitcoind.p2p.peer_manager import PeerManager
     from pybitcoind.wallet.manager import WalletManager
@@ -111,6 +112,8 @@ class Node:
         self.new_seed: Callable[[], bytes] | None = None
         """Where the keys of new wallets come from; None: the operating system."""
         self.mempool: Mempool | None = None
+        self.fees: FeeRecorder | None = None
+        """None with -blocksonly and on an SPV node."""
         self.peers: PeerManager | None = None
         self.wallet_side: WalletSide | None = None
         self.spv: SpvClient | None = None

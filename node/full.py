@@ -56,6 +56,7 @@ class FullNode:
         self._acceptance: Acceptance
         self._owner: asyncio.Task[None] | None = None
         self._import: asyncio.Task[None] | None = None
+        self._fee_writer: asyncio.Task[None] | None = None
         self._subscribers: list[asyncio.Task[None]] = []
         self._filter_index: BlockFilterIndex | None = None
         self._peer_side = PeerSide(node)
@@ -88,6 +89,8 @@ class FullNode:
             raise ConfigError(str(error)) from None
         node.mempool = pool
         self._acceptance = node.chain.attach_mempool(pool)
+        if not config.flag("blocksonly"):
+            await self._open_fees()
         for name, index in self._wanted_indexes():
             node.indexes[name] = index
             await index.open()
@@ -104,6 +107,17 @@ class FullNode:
         self._owner = node.spawn("owner", node.chain.run_owner())
         await self._verify()
         await self._peer_side.open(self._filter_index)
+
+    async def _open_fees(self) -> None:
+        """Learns of feerates. With -blocksonly there is next to nothing to learn from, and none is wanted."""
+        from pybitcoind.chain.mempool.fee_recorder import FeeRecorder
+
+        node = self.node
+        fees = node.fees = FeeRecorder(node.ports, node.net_dir / "fee_estimates.dat")
+        await fees.load(accept_stale=node.config.flag("acceptstalefeeestimates"))
+        subscription = node.events.subscribe("fee estimates", fees.handle)
+        self._subscribers.append(node.spawn("fee estimates", subscription.run()))
+        self._fee_writer = node.spawn("fee_estimates.dat", fees.run())
 
     def _chain_options(self) -> ChainOptions:
         config = self.node.config
@@ -230,6 +244,7 @@ class FullNode:
                 self._end_owner,
                 self._dump_mempool,
                 self._drain_subscribers,
+                self._close_fees,
                 self._wallet_side.close,
                 self._close_indexes,
                 self._close_chain,
@@ -257,6 +272,12 @@ class FullNode:
         self.node.events.finish()
         if self._subscribers:
             await asyncio.wait(self._subscribers)
+
+    async def _close_fees(self) -> None:
+        if self.node.fees is not None and self._fee_writer is not None:
+            self.node.fees.stop()
+            await asyncio.wait((self._fee_writer,))
+            await self.node.fees.close()
 
     async def _close_indexes(self) -> None:
         for index in self.node.indexes.values():

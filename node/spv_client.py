@@ -9,6 +9,7 @@ from pybitcoind.chain.consensus.errors import TxInvalid
 from pybitcoind.chain.consensus.transactions import check_transaction
 from pybitcoind.chain.events import EventBus
 from pybitcoind.chain.header_tree import HeaderNode, fork_point
+from pybitcoind.chain.policy.fee_calculation import FeeCalculation
 from pybitcoind.chain.policy.settings import PolicySettings
 from pybitcoind.chain.primitives.block import Block
 from pybitcoind.chain.primitives.transaction import Transaction
@@ -188,6 +189,11 @@ class SpvClient:
     def dust_feerate(self) -> int:
         return self._settings.dust_relay_feerate
 
-    def estimate_feerate(self, target: int, conservative: bool) -> int:
+    @property
+    def max_fee_target(self) -> int:
+        """Any that a full node takes; there is an estimate for none."""
+        return 1008
+
+    def estimate_feerate(self, target: int, conservative: bool) -> FeeCalculation:
         """Not known: without blocks there is nothing to learn from."""
-        return 0
+        return FeeCalculation()

@@ -10,6 +10,7 @@ from pybitcoind.chain.events import EventBus
 from pybitcoind.chain.header_tree import HeaderNode, fork_point
 from pybitcoind.chain.indexes.block_filters import BlockFilterIndex
 from pybitcoind.chain.owner import OwnerStopped
+from pybitcoind.chain.policy.fee_calculation import FeeCalculation
 from pybitcoind.chain.primitives.block import Block
 from pybitcoind.chain.primitives.transaction import Transaction
 from pybitcoind.chain.storage.block_store import BlockUnreadable
@@ -187,6 +188,12 @@ class FullNodeChain:
     def dust_feerate(self) -> int:
         return self._pool.settings.dust_relay_feerate
 
-    def estimate_feerate(self, target: int, conservative: bool) -> int:
-        """Not known: there is no estimator yet, so the fallback fee is used."""
-        return 0
+    @property
+    def max_fee_target(self) -> int:
+        return 0 if self._node.fees is None else self._node.fees.estimator.max_target
+
+    def estimate_feerate(self, target: int, conservative: bool) -> FeeCalculation:
+        fees = self._node.fees
+        if fees is None:
+            return FeeCalculation()
+        return fees.estimator.estimate_smart(target, conservative=conservative)

@@ -95,7 +95,14 @@ async def wallet_world(
         pool = Mempool(PolicySettings(), ports.clock, ports.log, chain.events)
         chain.attach_mempool(pool)
         node: Any = SimpleNamespace(
-            chain=chain, mempool=pool, events=chain.events, indexes={}, ports=ports, peers=None, spv=None
+            chain=chain,
+            mempool=pool,
+            events=chain.events,
+            indexes={},
+            ports=ports,
+            peers=None,
+            spv=None,
+            fees=None,
         )
         wallets = WalletManager(ports, chain.params, FullNodeChain(node), settings, names=names)
         await wallets.open()

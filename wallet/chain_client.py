@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import NamedTuple, Protocol
 
 from pybitcoind.chain.events import EventBus
+from pybitcoind.chain.policy.fee_calculation import FeeCalculation
 from pybitcoind.chain.primitives.block import Block
 from pybitcoind.chain.primitives.transaction import Transaction
 
@@ -128,5 +129,9 @@ class ChainClient(Protocol):
     @property
     def dust_feerate(self) -> int: ...
 
-    def estimate_feerate(self, target: int, conservative: bool) -> int:
-        """Satoshis per 1000 vbytes to be confirmed within target blocks; 0 if that is not known."""
+    @property
+    def max_fee_target(self) -> int:
+        """The highest target of `estimate_feerate`; 0 where the node estimates nothing."""
+
+    def estimate_feerate(self, target: int, conservative: bool) -> FeeCalculation:
+        """What is to be paid to be confirmed within target blocks."""

@@ -8,9 +8,10 @@ byte, which is then overpaid.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from pybitcoind.chain.policy.fee_calculation import FeeCalculation, FeeReason
 from pybitcoind.chain.policy.feerate import fee_for
 from pybitcoind.chain.primitives.serialize import compact_size
 from pybitcoind.chain.primitives.transaction import TxOut
@@ -118,14 +119,14 @@ def vsize_of(weight: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ChosenFeerate:
-    """feerate: satoshis per 1000 vbytes. reason: Core's words for where it comes from."""
+    """feerate: satoshis per 1000 vbytes. calculation: where it comes from, the estimate if there is one."""
 
     feerate: int
-    reason: str
+    calculation: FeeCalculation
 
-
-FALLBACK = "Fallback fee"
-REQUIRED = "Minimum Required Fee"
+    @property
+    def reason(self) -> FeeReason:
+        return self.calculation.reason
 
 
 def required_feerate(client: ChainClient, settings: WalletSettings) -> int:
@@ -141,26 +142,29 @@ def choose_feerate(
     conservative: bool = False,
 ) -> ChosenFeerate:
     """asked: by the user; else an estimate for target blocks, else the fallback; never below the minimum."""
-    reason = ""
+    calculation = FeeCalculation()
     if asked is not None:
         feerate = asked
     else:
-        feerate = client.estimate_feerate(target or settings.confirm_target, conservative)
-        reason = "Half Target 60% Threshold"
+        calculation = client.estimate_feerate(target or settings.confirm_target, conservative)
+        feerate = calculation.feerate
         if not feerate:
-            feerate, reason = settings.fallback_feerate, FALLBACK
+            feerate = settings.fallback_feerate
+            calculation = replace(calculation, reason=FeeReason.FALLBACK)
             if not feerate:
-                return ChosenFeerate(0, FALLBACK)
+                return ChosenFeerate(0, calculation)
         if feerate < client.mempool_min_feerate:
-            feerate, reason = client.mempool_min_feerate, "Mempool Min Fee"
+            feerate = client.mempool_min_feerate
+            calculation = replace(calculation, reason=FeeReason.MEMPOOL_MIN)
     if required_feerate(client, settings) > feerate:
-        feerate, reason = required_feerate(client, settings), REQUIRED
-    return ChosenFeerate(feerate, reason)
+        feerate = required_feerate(client, settings)
+        calculation = replace(calculation, reason=FeeReason.REQUIRED)
+    return ChosenFeerate(feerate, calculation)
 
 
 def discard_feerate(client: ChainClient, settings: WalletSettings) -> int:
     """At which an output is not worth its later spending."""
-    estimate = client.estimate_feerate(1008, False)
+    estimate = client.estimate_feerate(client.max_fee_target, False).feerate
     feerate = min(estimate, settings.discard_feerate) if estimate else settings.discard_feerate
     return max(feerate, client.dust_feerate)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from pybitcoind.chain.policy.fee_calculation import FeeCalculation, FeeReason
 from pybitcoind.chain.policy.feerate import format_money
 from pybitcoind.chain.policy.settings import MAX_STANDARD_TX_WEIGHT
 from pybitcoind.chain.policy.standard import dust_threshold
@@ -26,7 +27,7 @@ from .coin_selection import (
 )
 from .errors import WalletError, WalletFault
 from .fees import (
-    FALLBACK,
+    ChosenFeerate,
     InputSize,
     choose_feerate,
     discard_feerate,
@@ -87,7 +88,10 @@ class CoinFilter:
 
 @dataclass(slots=True)
 class Created:
-    """A signed transaction that is not sent yet. change: place of the change output, None without one."""
+    """A signed transaction that is not sent yet. change: place of the change output, None without one.
+
+    reason: of the feerate, in Core's words.
+    """
 
     tx: Transaction
     fee: int
@@ -265,7 +269,7 @@ class _Draft:
     recipients: Sequence[Recipient]
     options: SpendOptions
     feerate: int
-    reason: str
+    calculation: FeeCalculation
     change: Reserved | None = None
     change_error: str = ""
 
@@ -294,8 +298,8 @@ async def create_transaction(
     wallet: Wallet, recipients: Sequence[Recipient], options: SpendOptions
 ) -> Created:
     """A signed transaction that pays recipients; hold `wallet.spending`. WalletError in Core's words."""
-    feerate, reason = _decide_feerate(wallet, recipients, options)
-    draft = _Draft(wallet, recipients, options, feerate, reason)
+    chosen = _decide_feerate(wallet, recipients, options)
+    draft = _Draft(wallet, recipients, options, chosen.feerate, chosen.calculation)
     try:
         draft.change = wallet.reserve_change(change_type(wallet, recipients))
     except WalletError as error:
@@ -311,9 +315,7 @@ async def create_transaction(
     return created
 
 
-def _decide_feerate(
-    wallet: Wallet, recipients: Sequence[Recipient], options: SpendOptions
-) -> tuple[int, str]:
+def _decide_feerate(wallet: Wallet, recipients: Sequence[Recipient], options: SpendOptions) -> ChosenFeerate:
     settings, client = wallet.settings, wallet.client
     for recipient in recipients:
         out = TxOut(recipient.amount, recipient.script)
@@ -333,11 +335,11 @@ def _decide_feerate(
             f"Consider modifying -mintxfee ({_sat_per_vb(settings.min_feerate)}) or "
             f"-minrelaytxfee ({_sat_per_vb(client.min_relay_feerate)})."
         )
-    if chosen.reason == FALLBACK and not settings.fallback_allowed:
+    if chosen.reason is FeeReason.FALLBACK and not settings.fallback_allowed:
         raise _refuse(
             "Fee estimation failed. Fallbackfee is disabled. Wait a few blocks or enable -fallbackfee."
         )
-    return chosen.feerate, chosen.reason
+    return chosen
 
 
 async def _create(draft: _Draft) -> Created:
@@ -380,8 +382,8 @@ async def _create(draft: _Draft) -> Created:
     if fee > wallet.settings.max_fee:
         raise _refuse("Fee exceeds maximum configured by user (e.g. -maxtxfee, maxfeerate)")
     wallet.log(f"Coin Selection: Algorithm:{selection.algorithm}, Waste Metric Score:{selection.waste}")
-    wallet.log(f'Fee Calculation: Fee:{fee} Bytes:{tx.vsize} Reason:"{draft.reason}"')
-    return Created(tx, fee, change, draft.reason)
+    wallet.log(f"Fee Calculation: Fee:{fee} Bytes:{tx.vsize} {draft.calculation.describe()}")
+    return Created(tx, fee, change, draft.calculation.reason.value)
 
 
 def _explain_shortage(

@@ -221,6 +221,8 @@ async def mockscheduler(ctx: RpcContext, delta_time: int) -> Json:
         raise misc_error("delta_time must be between 1 and 3600 seconds (1 hr)")
     if ctx.node.peers is not None:
         ctx.node.peers.mock_forward(delta_time)
+    if ctx.node.fees is not None:
+        ctx.node.fees.mock_forward(delta_time)
     await ctx.node.events.drained()
     return None
 

@@ -1,23 +1,20 @@
-"""Feerate estimates (estimatesmartfee, estimaterawfee).
-
-This node does not follow how long transactions wait, so it knows of no feerate that suffices: the answers are
-those of Core's daemon while its estimator has no data.
-"""
+"""Feerate estimates (estimatesmartfee, estimaterawfee)."""
 
 from __future__ import annotations
 
 from decimal import Decimal
+from math import floor
 
-from .amounts import Json, Real
+from pybitcoind.chain.mempool.fee_estimator import MAX_TARGET, FeeEstimator
+from pybitcoind.chain.policy.fee_calculation import Estimate, FeerateRange
+
+from .amounts import Amount, Json, Real
 from .arguments import INT, REAL, STR
 from .context import RpcContext
 from .errors import RpcCode, RpcError, invalid_parameter
 from .registry import Arg, Result, ResultType, cli, curl, method
 
 R = ResultType
-HORIZONS = (("short", 12, 0.962, 1), ("medium", 48, 0.9952, 2), ("long", 1008, 0.99931, 24))
-"""Name, highest target in blocks, decay per block, blocks per step of targets."""
-MAX_TARGET = 1008
 MODES = ("unset", "economical", "conservative")
 _MODE_WORDS = (
     "The fee estimate mode.\n"
@@ -34,13 +31,16 @@ _ERRORS = "Errors encountered during processing (if there are any)"
 _NO_DATA = "Insufficient data or no feerate found"
 
 
-def _check(ctx: RpcContext, conf_target: int) -> None:
-    """RpcError -32603 with -blocksonly, -8 for a target that no horizon has."""
+async def _estimator(ctx: RpcContext, conf_target: int) -> FeeEstimator:
+    """When it knows all that has happened. RpcError -32603 with -blocksonly, -8 for a target beyond all
+    horizons."""
     if ctx.node.config.flag("blocksonly"):
         raise RpcError(RpcCode.INTERNAL_ERROR, "Fee estimation disabled")
-    assert ctx.mempool is not None  # raises where the node has none
+    assert ctx.mempool is not None and ctx.node.fees is not None  # the first raises where the node has none
+    await ctx.node.events.drained()
     if not 1 <= conf_target <= MAX_TARGET:
         raise invalid_parameter(f"Invalid conf_target, must be between 1 and {MAX_TARGET}")
+    return ctx.node.fees.estimator
 
 
 @method(
@@ -77,11 +77,16 @@ def _check(ctx: RpcContext, conf_target: int) -> None:
     examples=cli("estimatesmartfee", "6") + curl("estimatesmartfee", "6"),
 )
 async def estimatesmartfee(ctx: RpcContext, conf_target: int, estimate_mode: str) -> Json:
-    _check(ctx, conf_target)
-    if estimate_mode.lower() not in MODES:
+    estimator = await _estimator(ctx, conf_target)
+    mode = estimate_mode.lower()
+    if mode not in MODES:
         names = ", ".join(f'"{mode}"' for mode in MODES)
         raise invalid_parameter(f"Invalid estimate_mode parameter, must be one of: {names}")
-    return {"errors": [_NO_DATA], "blocks": 0}
+    found = estimator.estimate_smart(conf_target, conservative=mode == "conservative")
+    if not found.feerate:
+        return {"errors": [_NO_DATA], "blocks": found.target}
+    least = max(ctx.mempool.min_feerate(), ctx.mempool.settings.min_relay_feerate)
+    return {"feerate": Amount(max(found.feerate, least)), "blocks": found.target}
 
 
 _BUCKET = (
@@ -171,23 +176,40 @@ _BUCKET = (
     examples=cli("estimaterawfee", "6 0.9"),
 )
 async def estimaterawfee(ctx: RpcContext, conf_target: int, threshold: Decimal | int | None) -> Json:
-    _check(ctx, conf_target)
-    if threshold is not None and not 0 <= threshold <= 1:
+    estimator = await _estimator(ctx, conf_target)
+    share = 0.95 if threshold is None else float(threshold)
+    if not 0 <= share <= 1:
         raise invalid_parameter("Invalid threshold")
     return {
-        name: {
-            "decay": Real(decay),
-            "scale": scale,
-            "fail": {
-                "startrange": 0,
-                "endrange": Real(1e99),
-                "withintarget": 0,
-                "totalconfirmed": 0,
-                "inmempool": 0,
-                "leftmempool": 0,
-            },
-            "errors": [f"{_NO_DATA} which meets threshold"],
-        }
-        for name, highest, decay, scale in HORIZONS
-        if conf_target <= highest
+        kind.name: _horizon_json(*estimator.estimate_raw(conf_target, share, kind))
+        for kind in estimator.horizons
+        if conf_target <= kind.max_target
     }
+
+
+def _horizon_json(feerate: int, estimate: Estimate) -> Json:
+    shape = {"decay": Real(estimate.decay), "scale": estimate.scale}
+    failed = _range_json(estimate.failed)
+    if not feerate:
+        return {**shape, "fail": failed, "errors": [f"{_NO_DATA} which meets threshold"]}
+    answer = {"feerate": Amount(feerate), **shape, "pass": _range_json(estimate.passed)}
+    return answer if estimate.failed.start == -1 else {**answer, "fail": failed}
+
+
+def _range_json(one: FeerateRange) -> Json:
+    return {
+        "startrange": _rounded(one.start),
+        "endrange": _rounded(one.end),
+        "withintarget": _rounded(one.within_target, 100.0),
+        "totalconfirmed": _rounded(one.total_confirmed, 100.0),
+        "inmempool": _rounded(one.in_mempool, 100.0),
+        "leftmempool": _rounded(one.left_mempool, 100.0),
+    }
+
+
+def _rounded(value: float, parts: float = 1.0) -> Real:
+    """To whole parts, halves away from zero."""
+    value *= parts
+    size = abs(value)
+    whole = floor(size) + (size - floor(size) >= 0.5)
+    return Real((whole if value >= 0 else -whole) / parts)

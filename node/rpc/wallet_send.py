@@ -29,7 +29,6 @@ from .wallet_coins import check_avoid_reuse
 from .wallet_common import wallet_errors, wallet_of
 
 R = ResultType
-MAX_TARGET = 1008
 _UNLOCKED = "\nRequires wallet passphrase to be set with walletpassphrase call if wallet is encrypted.\n"
 _MODES = ("unset", "economical", "conservative")
 _ADDRESS = '"bc1q09vm5lfy0j5reeulh4x5752q25uqqvz34hufdl"'
@@ -68,7 +67,11 @@ _SENT = (
 
 
 def spend_options(
-    replaceable: bool | None, conf_target: int | None, estimate_mode: str | None, fee_rate: Json
+    wallet: Wallet,
+    replaceable: bool | None,
+    conf_target: int | None,
+    estimate_mode: str | None,
+    fee_rate: Json,
 ) -> SpendOptions:
     """Core's SetFeeEstimateMode. fee_rate: in satoshis per vbyte."""
     if fee_rate is not None:
@@ -86,8 +89,9 @@ def spend_options(
         raise invalid_parameter(
             'Invalid estimate_mode parameter, must be one of: "unset", "economical", "conservative"'
         )
-    if conf_target is not None and not 1 <= conf_target <= MAX_TARGET:
-        raise invalid_parameter(f"Invalid conf_target, must be between 1 and {MAX_TARGET}")
+    highest = wallet.client.max_fee_target
+    if conf_target is not None and not 1 <= conf_target <= highest:
+        raise invalid_parameter(f"Invalid conf_target, must be between 1 and {highest}")
     conservative = None if mode == "unset" else mode == "conservative"
     return SpendOptions(target=conf_target, conservative=conservative, replaceable=replaceable)
 
@@ -168,7 +172,7 @@ async def sendtoaddress(
 ) -> Json:
     wallet = await wallet_of(ctx)
     check_avoid_reuse(avoid_reuse)
-    options = spend_options(replaceable, conf_target, estimate_mode, fee_rate)
+    options = spend_options(wallet, replaceable, conf_target, estimate_mode, fee_rate)
     (out,) = parse_outputs(ctx, {address: amount})
     recipients = [Recipient(out.script_pubkey, out.value, subtractfeefromamount)]
     return await _send(wallet, recipients, options, _comments(comment, comment_to), verbose)
@@ -229,7 +233,7 @@ async def sendmany(
     wallet = await wallet_of(ctx)
     if dummy:
         raise invalid_parameter('Dummy value must be set to ""')
-    options = spend_options(replaceable, conf_target, estimate_mode, fee_rate)
+    options = spend_options(wallet, replaceable, conf_target, estimate_mode, fee_rate)
     outputs = parse_outputs(ctx, amounts)
     paying = fee_payers(subtractfeefrom, list(amounts))
     recipients = [Recipient(out.script_pubkey, out.value, i in paying) for i, out in enumerate(outputs)]
