@@ -110,7 +110,7 @@ def start_core(program: Path, datadir: Path, *options: str) -> tuple[subprocess.
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    datadir.mkdir()
+    datadir.mkdir(exist_ok=True)
     process = subprocess.Popen(
         [
             str(program),

@@ -1,0 +1,223 @@
+"""Feerate estimates beside Core's daemon after one history of transactions, blocks, reorganisations and
+restarts: the same answers to the last digit, for all targets, modes and thresholds."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from mini_wallet import UNCONFIRMED, MiniWallet, Utxo, outputs_of
+from node_process import Daemon
+from rpc_pair import Client, Pair, start_core
+
+from pybitcoind.chain.primitives.transaction import OutPoint, Transaction
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(240)]
+START = 1_800_000_000
+FAN = 900
+"""Outputs that one transaction makes to begin with."""
+TARGETS = (
+    *range(1, 61),
+    72,
+    96,
+    97,
+    100,
+    143,
+    144,
+    200,
+    239,
+    240,
+    288,
+    400,
+    503,
+    504,
+    505,
+    720,
+    900,
+    1007,
+    1008,
+)
+THRESHOLDS = (0, 0.3, 0.6, 0.85, 0.95, 1)
+SEEDS = (1, 2)
+
+
+class History:
+    """Draws what happens, tells both, and keeps the books."""
+
+    def __init__(self, program: Path, folder: Path, seed: int) -> None:
+        self.program, self.folder = program, folder
+        self.random = Random(seed)
+        self.pair = Pair(program, folder)
+        self.wallet = MiniWallet()
+        self.descriptor = self.pair.core.call("getdescriptorinfo", f"raw({self.wallet.script_pubkey.hex()})")[
+            "descriptor"
+        ]
+        self.now = START
+        self.ready: list[Utxo] = []
+        self.waiting: dict[bytes, tuple[Transaction, Utxo, int]] = {}
+        """By txid: unconfirmed, the coin that it spends, its feerate."""
+
+    def fund(self) -> None:
+        self.tick()
+        self.generate(101, "101 blocks")
+        block = self.pair.core.call("getblock", self.pair.core.call("getblockhash", 1), 2)
+        coinbase = block["tx"][0]
+        coin = Utxo(OutPoint(bytes.fromhex(coinbase["txid"])[::-1], 0), 50 * 10**8, 1, True)
+        fan = self.wallet.spend(coin, change=FAN, feerate=5000)
+        self.send(fan)
+        self.generate(1, "fan")
+        self.ready = outputs_of(fan, self.wallet.script_pubkey)
+
+    def tick(self, seconds: int = 600) -> None:
+        self.now += seconds
+        self.pair.same("setmocktime", self.now)
+
+    def send(self, tx: Transaction) -> bool:
+        return self.pair.same("sendrawtransaction", tx.raw.hex(), 0) is not None
+
+    def generate(self, count: int, what: str) -> None:
+        hashes = self.pair.same("generatetodescriptor", count, self.descriptor)
+        assert hashes, what
+
+    def feerate(self) -> int:
+        return int(100 * 1.2 ** (self.random.random() * 45)) + self.random.randrange(100)
+
+    def pay(self) -> None:
+        """A transaction of one input; now and then it spends one that is unconfirmed, or replaces one."""
+        draw = self.random
+        kind = draw.random()
+        if kind < 0.08 and self.waiting:
+            txid = draw.choice(list(self.waiting))
+            tx, coin, feerate = self.waiting[txid]
+            again = self.wallet.spend(coin, feerate=feerate * 2 + 300)
+            if self.send(again):
+                del self.waiting[txid]
+                self.waiting[again.txid] = (again, coin, feerate * 2 + 300)
+            return
+        if kind < 0.16 and self.waiting:
+            tx, _, _ = self.waiting[draw.choice(list(self.waiting))]
+            coin = outputs_of(tx, self.wallet.script_pubkey)[0]
+        elif self.ready:
+            coin = self.ready.pop(draw.randrange(len(self.ready)))
+        else:
+            return
+        feerate = self.feerate()
+        tx = self.wallet.spend(coin, feerate=feerate, change=draw.choice((1, 1, 2)))
+        if self.send(tx):
+            self.waiting[tx.txid] = (tx, coin, feerate)
+        elif coin.height != UNCONFIRMED:
+            self.ready.append(coin)
+
+    def pay_as_package(self) -> None:
+        if len(self.ready) < 2:
+            return
+        coin = self.ready.pop()
+        parent = self.wallet.spend(coin, fee=0)
+        child = self.wallet.spend(
+            outputs_of(parent, self.wallet.script_pubkey)[0], feerate=self.feerate() * 2
+        )
+        self.pair.both("submitpackage", [parent.raw.hex(), child.raw.hex()], 0)
+
+    def block(self) -> None:
+        """Of what pays best; a part of it stays behind."""
+        self.tick(self.random.randrange(1, 1200))
+        pool: dict[str, Any] = self.pair.core.call("getrawmempool", True)
+        chosen: list[str] = []
+        ordered = sorted(pool, key=lambda t: -float(pool[t]["fees"]["base"]) / int(pool[t]["vsize"]))
+        for txid in ordered[: self.random.randrange(len(ordered) + 1)]:
+            chosen += [t for t in (*self._ancestors(pool, txid), txid) if t not in chosen]
+        chosen = [txid for txid in chosen if self.random.random() < 0.97 or pool[txid]["spentby"]]
+        order = {txid: place for place, txid in enumerate(chosen)}
+        chosen = [
+            txid
+            for txid in chosen
+            if all(parent in order and order[parent] < order[txid] for parent in pool[txid]["depends"])
+        ]
+        while True:  # without what had depended on one left out
+            kept = [txid for txid in chosen if set(pool[txid]["depends"]) <= set(chosen)]
+            if kept == chosen:
+                break
+            chosen = kept
+        assert self.pair.same("generateblock", self.descriptor, chosen) is not None
+        for txid in chosen:
+            self.waiting.pop(bytes.fromhex(txid)[::-1], None)
+
+    def _ancestors(self, pool: dict[str, Any], txid: str) -> list[str]:
+        found: list[str] = []
+        for parent in pool[txid]["depends"]:
+            found += [t for t in (*self._ancestors(pool, parent), parent) if t not in found]
+        return found
+
+    def reorganise(self, depth: int) -> None:
+        """The last blocks go; others come, without transactions."""
+        height = int(self.pair.core.call("getblockcount"))
+        gone = self.pair.core.call("getblockhash", height - depth + 1)
+        self.pair.same("invalidateblock", gone)
+        self.pair.same("getrawmempool")
+        for _ in range(depth + self.random.randrange(2)):
+            self.tick(self.random.randrange(1, 600))
+            assert self.pair.same("generateblock", self.descriptor, []) is not None
+        self.waiting.clear()
+
+    def restart(self) -> None:
+        """Both stop in order and start again."""
+        pair = self.pair
+        pair.core.call("stop")
+        pair.core.close()
+        pair.process.wait(60)
+        pair.ours.close()
+        with pair.daemon as old:
+            old.stop_well()
+        pair.process, pair.core = restart_core(self.program, self.folder / "core", self.now)
+        pair.daemon = Daemon(self.folder / "ours", "-connect=0", f"-mocktime={self.now}").wait_ready()
+        pair.ours = Client(pair.daemon.ports["rpc"], self.folder / "ours" / "regtest" / ".cookie")
+        for client in (pair.core, pair.ours):
+            while not client.call("getmempoolinfo")["loaded"]:
+                pass
+
+    def compare(self) -> None:
+        for target in TARGETS:
+            for mode in ("economical", "conservative", "unset"):
+                self.pair.same("estimatesmartfee", target, mode)
+            for threshold in THRESHOLDS:
+                self.pair.same("estimaterawfee", target, threshold)
+        self.pair.check()
+
+
+def restart_core(program: Path, datadir: Path, now: int) -> tuple[subprocess.Popen[bytes], Client]:
+    return start_core(program, datadir, f"-mocktime={now}")
+
+
+@pytest.fixture(params=SEEDS)
+def history(bitcoind: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[History]:
+    print(f"seed {request.param}")
+    history = History(bitcoind, tmp_path, request.param)
+    yield history
+    history.pair.close()
+
+
+def test_one_history(history: History) -> None:
+    history.fund()
+    history.compare()
+    for step in range(60):
+        for _ in range(history.random.randrange(12)):
+            history.pay()
+        if step % 7 == 3:
+            history.pay_as_package()
+        history.block()
+        if step in (12, 33, 44):
+            history.compare()
+            history.reorganise(history.random.randrange(1, 4))
+        if step in (25, 50):
+            history.compare()
+            history.restart()
+        if step == 40:
+            history.tick(4 * 3600)  # an old tip: what comes now tells nothing
+    history.compare()
+    assert history.pair.core.call("estimatesmartfee", 6).get("feerate")
+    history.restart()
+    history.compare()
