@@ -8,7 +8,7 @@ byte, which is then overpaid.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from pybitcoind.chain.policy.fee_calculation import FeeCalculation, FeeReason
@@ -150,15 +150,15 @@ def choose_feerate(
         feerate = calculation.feerate
         if not feerate:
             feerate = settings.fallback_feerate
-            calculation = replace(calculation, reason=FeeReason.FALLBACK)
+            calculation = calculation._replace(reason=FeeReason.FALLBACK)
             if not feerate:
                 return ChosenFeerate(0, calculation)
         if feerate < client.mempool_min_feerate:
             feerate = client.mempool_min_feerate
-            calculation = replace(calculation, reason=FeeReason.MEMPOOL_MIN)
+            calculation = calculation._replace(reason=FeeReason.MEMPOOL_MIN)
     if required_feerate(client, settings) > feerate:
         feerate = required_feerate(client, settings)
-        calculation = replace(calculation, reason=FeeReason.REQUIRED)
+        calculation = calculation._replace(reason=FeeReason.REQUIRED)
     return ChosenFeerate(feerate, calculation)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..policy.fee_calculation import Estimate, FeerateRange
@@ -58,7 +57,6 @@ LONG = HorizonKind("long", 42, 24, 0.99931, 0.1)
 """In 1008 blocks, a week."""
 
 
-@dataclass(slots=True)
 class Averages:
     """What became of the transactions of one bucket.
 
@@ -66,10 +64,10 @@ class Averages:
     and those gone unconfirmed after it.
     """
 
-    count: float
-    feerates: float
-    confirmed: list[float]
-    failed: list[float]
+    __slots__ = ("confirmed", "count", "failed", "feerates")
+
+    def __init__(self, count: float, feerates: float, confirmed: list[float], failed: list[float]) -> None:
+        self.count, self.feerates, self.confirmed, self.failed = count, feerates, confirmed, failed
 
     def decay(self, factor: float) -> None:
         self.count *= factor
@@ -108,17 +106,14 @@ class Horizon:
         if blocks < 0:
             return "Blockpolicy error, blocks ago is negative for mempool tx"
         complaint = None
-        if blocks >= len(self._waiting):
-            waiting = self._overdue
-            where = f">25 blocks,bucketIndex={bucket}"
-        else:
-            index = entered % len(self._waiting)
-            waiting = self._waiting[index]
-            where = f"blockIndex={index},bucketIndex={bucket}"
+        overdue = blocks >= len(self._waiting)
+        index = entered % len(self._waiting)
+        waiting = self._overdue if overdue else self._waiting[index]
         if waiting[bucket] > 0:
             waiting[bucket] -= 1
         else:
-            complaint = f"Blockpolicy error, mempool tx removed from {where} already"
+            where = ">25 blocks" if overdue else f"blockIndex={index}"
+            complaint = f"Blockpolicy error, mempool tx removed from {where},bucketIndex={bucket} already"
         if not in_block and blocks >= self.kind.scale:
             failed = self._of(bucket).failed
             for period in range(min(blocks // self.kind.scale, len(failed))):
@@ -138,8 +133,8 @@ class Horizon:
         """One was confirmed by the blocks-th block, at least the first, after it came."""
         averages = self._of(bucket)
         confirmed = averages.confirmed
-        for period in range((blocks + self.kind.scale - 1) // self.kind.scale - 1, len(confirmed)):
-            confirmed[period] += 1
+        period = (blocks + self.kind.scale - 1) // self.kind.scale - 1
+        confirmed[period:] = [value + 1 for value in confirmed[period:]]
         averages.count += 1
         averages.feerates += feerate
 

@@ -6,8 +6,8 @@ Source: Core 31.99 policy/fees and common/messages.cpp.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 
 class FeeReason(Enum):
@@ -23,8 +23,7 @@ class FeeReason(Enum):
     REQUIRED = "Minimum Required Fee"
 
 
-@dataclass(frozen=True, slots=True)
-class FeerateRange:
+class FeerateRange(NamedTuple):
     """What became of the transactions that paid more than start and at most end satoshis per 1000 vbytes.
 
     Numbers are averages that decay with the blocks: confirmed within the target; confirmed at any time; still
@@ -51,16 +50,15 @@ class FeerateRange:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(NamedTuple):
     """One horizon's answer. feerate: satoshis per 1000 vbytes, -1 if there is none.
 
     passed: the lowest feerates that suffice; failed: the highest that do not. scale: blocks of a period.
     """
 
     feerate: float = -1.0
-    passed: FeerateRange = field(default_factory=FeerateRange)
-    failed: FeerateRange = field(default_factory=FeerateRange)
+    passed: FeerateRange = FeerateRange()
+    failed: FeerateRange = FeerateRange()
     decay: float = 0.0
     scale: int = 0
 
@@ -74,8 +72,7 @@ class Estimate:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class FeeCalculation:
+class FeeCalculation(NamedTuple):
     """A feerate (satoshis per 1000 vbytes, 0 if it is not known) to be confirmed within target blocks.
 
     desired: the target that was asked for; target: the one that could be answered. estimate: the one of
@@ -86,7 +83,7 @@ class FeeCalculation:
     reason: FeeReason = FeeReason.NONE
     desired: int = 0
     target: int = 0
-    estimate: Estimate = field(default_factory=Estimate)
+    estimate: Estimate = Estimate()
 
     def describe(self) -> str:
         """As a wallet's log has it, after the fee and the size."""
