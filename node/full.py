@@ -114,10 +114,11 @@ class FullNode:
 
         node = self.node
         fees = node.fees = FeeRecorder(node.ports, node.net_dir / "fee_estimates.dat")
-        await fees.load(accept_stale=node.config.flag("acceptstalefeeestimates"))
+        if not node.is_guest:  # which has no folder
+            await fees.load(accept_stale=node.config.flag("acceptstalefeeestimates"))
+            self._fee_writer = node.spawn("fee_estimates.dat", fees.run())
         subscription = node.events.subscribe("fee estimates", fees.handle)
         self._subscribers.append(node.spawn("fee estimates", subscription.run()))
-        self._fee_writer = node.spawn("fee_estimates.dat", fees.run())
 
     def _chain_options(self) -> ChainOptions:
         config = self.node.config
