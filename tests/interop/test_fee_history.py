@@ -96,10 +96,11 @@ class History:
             self.ready.append(coin)
 
     def pay_as_package(self) -> None:
+        """A parent, that nobody would take alone or everybody, with its child."""
         if len(self.ready) < 2:
             return
         coin = self.ready.pop()
-        parent = self.wallet.spend(coin, fee=0)
+        parent = self.wallet.spend(coin, fee=self.random.choice((0, 3000)))
         (coin,) = outputs_of(parent, self.wallet.script_pubkey)
         child = self.wallet.spend(coin, feerate=self.feerate() * 2)
         self.pair.both("submitpackage", [parent.raw.hex(), child.raw.hex()], 0)
