@@ -117,7 +117,7 @@ class Horizon:
         if not in_block and blocks >= self.kind.scale:
             failed = self._of(bucket).failed
             for period in range(min(blocks // self.kind.scale, len(failed))):
-                failed[period] += 1
+                failed[period] += 1.0
         return complaint
 
     def next_block(self, height: int) -> None:
@@ -134,8 +134,8 @@ class Horizon:
         averages = self._of(bucket)
         confirmed = averages.confirmed
         period = (blocks + self.kind.scale - 1) // self.kind.scale - 1
-        confirmed[period:] = [value + 1 for value in confirmed[period:]]
-        averages.count += 1
+        confirmed[period:] = [value + 1.0 for value in confirmed[period:]]
+        averages.count += 1.0
         averages.feerates += feerate
 
     # estimating
