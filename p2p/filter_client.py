@@ -92,6 +92,11 @@ class _Asked:
     since: float
     again: float
 
+    @property
+    def key(self) -> tuple[bytes, int]:
+        """What an answer shows of it: the hash of stop, and how many hashes there must be."""
+        return self.stop.hash, self.stop.height - self.start + 1
+
 
 @dataclass(slots=True)
 class _Peer:
@@ -104,6 +109,9 @@ class _Peer:
     back: int = RANGE
     """How far to go back next in search of common ground."""
     asked: _Asked | None = None
+    owed: list[tuple[bytes, int]] = field(default_factory=list)
+    """Answers that may still come, in order: stop hash and number of hashes. That of a request that was sent
+    twice, or that a reorganisation has made pointless, comes when another one is under way."""
     claims: list[bytes] = field(default_factory=list)
     """Filter hashes behind `agreed` that are not on the trunk yet."""
 
@@ -225,11 +233,15 @@ class FilterClient:
     def on_cfheaders(self, peer: int, stop_hash: bytes, previous: bytes, hashes: Sequence[bytes]) -> None:
         """An answer to AskHeaders."""
         state = self._peers.get(peer)
-        if state is None or state.asked is None or state.asked.stop.hash != stop_hash:
-            return
-        asked, state.asked = state.asked, None
-        if len(hashes) != asked.stop.height - asked.start + 1:
+        if state is None or stop_hash not in dict(state.owed):
+            return None
+        if (stop_hash, len(hashes)) not in state.owed:
             return self._drop(peer, "cfheaders of the wrong length")
+        del state.owed[: state.owed.index((stop_hash, len(hashes))) + 1]
+        asked = state.asked
+        if asked is None or asked.key != (stop_hash, len(hashes)):
+            return None
+        state.asked = None
         if not self._is_best(asked.stop) or asked.start > self.height + 1:
             return None  # the chain moved on meanwhile; it is asked again
         if state.agreed is None:
@@ -309,7 +321,7 @@ class FilterClient:
                 self._drop(peer, "cfheaders did not come")
             elif now >= state.asked.again:
                 state.asked.again = now + 2 * (now - state.asked.since)
-                self._actions.append(AskHeaders(peer, state.asked.start, state.asked.stop.hash))
+                self._send(peer, state, state.asked)
         if self._dispute is not None:
             for peer, deadline in list(self._dispute.asked.values()):
                 if now > deadline:
@@ -338,7 +350,11 @@ class FilterClient:
             stop = best.ancestor(stop_height)
             if self._knows(peer, stop):
                 state.asked = _Asked(start, stop, now, now + ASK_AGAIN)
-                self._actions.append(AskHeaders(peer, start, stop.hash))
+                self._send(peer, state, state.asked)
+
+    def _send(self, peer: int, state: _Peer, asked: _Asked) -> None:
+        state.owed.append(asked.key)
+        self._actions.append(AskHeaders(peer, asked.start, asked.stop.hash))
 
     def _take_claims(self, now: float) -> bool:
         """Compares claims with the trunk, then lengthens it by what all agree on; True if something moved."""

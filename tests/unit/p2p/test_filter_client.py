@@ -304,3 +304,43 @@ def test_a_block_that_was_fetched_anyway_tells_on_its_filter() -> None:
     world.add(2, Server())
     world.run()
     assert world.is_true()
+
+
+def test_a_late_answer_is_no_lie() -> None:
+    """Asked twice, answered twice: the second answer comes after a reorganisation there and back."""
+    world, server = World(), Server()
+    slow: list[AskHeaders] = []
+    world.client.add_peer(1)
+
+    def poll() -> None:
+        for action in world.client.poll(world.now):
+            assert isinstance(action, AskHeaders), action
+            slow.append(action)
+
+    def answer(asked: AskHeaders) -> None:
+        stop = next(height for height, block in enumerate(BLOCKS) if block.hash == asked.stop_hash)
+        world.client.on_cfheaders(1, asked.stop_hash, *server.cfheaders(BLOCKS, asked.start_height, stop))
+
+    poll()
+    world.now = 3.0
+    poll()
+    first, again = slow
+    assert first == again
+    answer(first)
+    poll()
+    assert world.is_true()
+    top = world.tree.best_header
+    assert top is not None
+    world.tree.best_header = top.ancestor(60)
+    poll()
+    assert world.client.height == 60
+    world.tree.best_header = top
+    poll()
+    assert slow[2].start_height == 61 and slow[2].stop_hash == again.stop_hash
+    answer(again)
+    answer(slow[2])
+    poll()
+    assert world.is_true() and len(slow) == 3
+    answer(slow[2])  # more often than it was asked
+    poll()
+    assert world.is_true()
