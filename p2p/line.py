@@ -114,6 +114,9 @@ class Line:
         if self._bandwidth:
             self._free += piece.size / self._bandwidth
         piece.leaves = self._free + self._again(piece.travels)
+        self._queue(piece, before)
+
+    def _queue(self, piece: _Piece, before: _Piece | None) -> None:
         piece.arrives = piece.leaves + piece.travels
         if before is not None:
             piece.arrives = max(piece.arrives, before.arrives)
@@ -125,6 +128,8 @@ class Line:
         for piece in self._pieces:
             if piece.leaves > now:
                 self._schedule(piece, before)
+            else:
+                self._queue(piece, before)
             before = piece
         self._wait()
 

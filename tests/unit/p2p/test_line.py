@@ -156,6 +156,21 @@ def test_what_would_be_sent_again_is_not_if_nothing_is_lost_any_more(clock: Hand
     assert came == [(1.0, "a"), (1.0, "b")]
 
 
+def test_who_waited_for_what_was_lost_does_so_no_longer(clock: HandClock) -> None:
+    """It has left, and arrives behind what was sent before it: as soon as that does."""
+    line = Line(clock, TestRandom(1), delay=1.0)  # type: ignore[arg-type]
+    line.loss = 0.999
+    send, came = sender(clock, line)
+    send("a", 1)
+    line._loss = 0.0  # luck: the next one is not lost
+    send("b", 1)
+    line._loss = 0.999
+    clock.wind(3)
+    line.loss = 0.0
+    clock.wind(4)
+    assert came == [(4.0, "a"), (4.0, "b")]
+
+
 def test_an_ended_connection_is_in_nobodys_way(clock: HandClock) -> None:
     """Those who wait for an arrival hear of it; what comes then is as on a line that was always free."""
     line = Line(clock, TestRandom(1), delay=1.0)  # type: ignore[arg-type]
