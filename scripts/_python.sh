@@ -39,3 +39,11 @@ ensure_venv() {
     fi
     echo "$wanted" >"$stamp"
 }
+
+# compile_once: where the environment forbids Python to keep what it compiles, every daemon that is started would
+# compile the whole node anew. A second, once, for all of them.
+compile_once() {
+    if [ -n "${PYTHONDONTWRITEBYTECODE:-}" ]; then
+        .venv/bin/python -m compileall -q -j 2 chain node p2p wallet "$@"
+    fi
+}
