@@ -114,6 +114,8 @@ class _Peer:
     twice, or that a reorganisation has made pointless, comes when another one is under way."""
     claims: list[bytes] = field(default_factory=list)
     """Filter hashes behind `agreed` that are not on the trunk yet."""
+    claimed: HeaderNode | None = None
+    """The block of the last of them."""
 
 
 @dataclass(slots=True)
@@ -253,7 +255,7 @@ class FilterClient:
             state.agreed, state.header = asked.start - 1, previous
         elif state.agreed != asked.start - 1 or previous != state.header:
             return self._drop(peer, "cfheaders contradict what it said before")
-        state.claims = list(hashes)
+        state.claims, state.claimed = list(hashes), asked.stop
         return None
 
     def on_cfilter(self, peer: int, block_hash: bytes, encoded: bytes) -> bool:
@@ -294,11 +296,17 @@ class FilterClient:
         return self._tree.best_header is not None and self._tree.best_header.descends_from(node)
 
     def _follow_best(self) -> None:
-        """Cuts the trunk where the best header chain left it."""
+        """Cuts the trunk where the best header chain left it; forgets what was claimed of other chains."""
         best, top = self._tree.best_header, self._top
-        if best is None or top is None or best.descends_from(top):
+        if best is None:
             return
-        self._cut(fork_point(best, top))
+        if top is not None and not best.descends_from(top):
+            self._cut(fork_point(best, top))
+        if self._dispute is not None and not best.descends_from(self._dispute.node):
+            self._dispute = None
+        for state in self._peers.values():
+            if state.claims and state.claimed is not None and not best.descends_from(state.claimed):
+                state.claims = []
 
     def _cut(self, top: HeaderNode | None) -> None:
         height = -1 if top is None else top.height

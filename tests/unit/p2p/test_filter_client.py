@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import pytest
-from scene import make_scene
+from scene import height_push, make_scene
 
 from pybitcoind.chain.block_filter import BlockFilter, basic_elements, filter_header
 from pybitcoind.chain.header_tree import HeaderTree
@@ -344,3 +344,30 @@ def test_a_late_answer_is_no_lie() -> None:
     answer(slow[2])  # more often than it was asked
     poll()
     assert world.is_true()
+
+
+def test_what_is_claimed_of_a_chain_that_lost_is_forgotten() -> None:
+    """A peer's answer waits for another peer's when the best chain becomes another one."""
+    fork = make_scene(100)
+    other = fork
+    for _ in range(40):
+        coinbase = other.coinbase(script_sig=height_push(other.height) + b"\x05other")
+        other = other.extended(other.block(coinbase=coinbase))
+    assert fork.blocks == SCENE.blocks[:100]
+    world = World()
+    world.add(1, Server())
+    world.add(2, Server(mute=True))
+    for action in world.client.poll(world.now):
+        world.act(action)
+    assert world.client.poll(world.now) == [] and world.client.height == -1
+    world.blocks = [SCENE.params.genesis, *other.blocks]
+    BY_HASH.update((block.hash, block) for block in other.blocks)
+    for block in other.blocks[100:]:
+        world.tree.best_header = world.tree.add(block.header, 2)
+    world.now = 20.0
+    world.run()
+    world.now = 40.0
+    world.run()
+    assert world.dropped == {2: "cfheaders did not come"}
+    hashes = [world.client.filter_hash(height) for height in range(141)]
+    assert hashes == [BlockFilter.trusted(b.hash, true_filter(b)).hash for b in world.blocks]
