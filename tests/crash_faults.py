@@ -215,9 +215,10 @@ class WalletRuns:
                 else:
                     node.process.terminate()
             except (AssertionError, OSError, HTTPException, NodeError, RpcFailure):
-                # the node is ending, or it has ended; a call that failed has promised nothing
+                # the node is ending, or it has ended, or only the call failed; that has promised nothing
                 if cut and node.running:
                     raise
+                node.process.terminate()
             return node.process.wait(STUCK), node.stderr
 
     @staticmethod
