@@ -455,4 +455,4 @@ class Index(ABC, Generic[T]):
 
 def _is_whole(block: Block) -> bool:
     """The transactions are those that the header commits to: the block was not damaged where it is stored."""
-    return merkle_root([tx.txid for tx in block.vtx])[0] == block.header.merkle_root
+    return merkle_root(block.txids())[0] == block.header.merkle_root

@@ -23,14 +23,13 @@ from .documents import (
     NO_SCAN,
     SCAN_ABORTED,
     SCAN_ACTION,
-    SCAN_IN_PROGRESS,
     SCAN_OBJECTS,
     SCRIPT_PUBKEY,
 )
 from .errors import RpcCode, RpcError, invalid_parameter, misc_error, type_error
 from .registry import OPTIONAL, Arg, Result, ResultType, cli, curl, method
 from .render import script_json
-from .scan_objects import scan_object_scripts
+from .scan_objects import answer_about, check_may_start, scan_object_scripts
 from .stored_blocks import stored_block, stored_undo
 
 R = ResultType
@@ -60,6 +59,9 @@ class FilterScan:
         if self.last == self.first:
             return 100
         return int(100.0 / (self.last - self.first) * (self.height - self.first))
+
+    def status(self) -> dict[str, Json]:
+        return {"progress": self.progress, "current_height": self.height}
 
 
 FILTERS_AT_ONCE = 1000
@@ -137,17 +139,9 @@ async def scanblocks(
     filtertype: str,
     options: dict[str, Json] | None,
 ) -> Json:
-    running: FilterScan | None = ctx.node.filter_scan
-    if action == "status":
-        return {"progress": running.progress, "current_height": running.height} if running else None
-    if action == "abort":
-        if running is not None:
-            running.aborted = True
-        return running is not None
     if action != "start":
-        raise invalid_parameter(f"Invalid action '{action}'")
-    if running is not None:
-        raise invalid_parameter(SCAN_IN_PROGRESS)
+        return answer_about(action, ctx.node.filter_scan)
+    check_may_start(ctx.node.filter_scan)
     if filtertype != "basic":
         raise RpcError(RpcCode.INVALID_ADDRESS_OR_KEY, "Unknown filtertype")
     exact = parse_bool((options or {}).get("filter_false_positives", False))

@@ -12,10 +12,10 @@ from pybitcoind.wallet.signing import Keyring
 
 from .amounts import Amount, Json
 from .context import RpcContext
-from .documents import MORE_ON_DESCRIPTORS, NO_SCAN, SCAN_ABORTED, SCAN_ACTION, SCAN_IN_PROGRESS, SCAN_OBJECTS
-from .errors import invalid_parameter, misc_error, type_error
+from .documents import MORE_ON_DESCRIPTORS, NO_SCAN, SCAN_ABORTED, SCAN_ACTION, SCAN_OBJECTS
+from .errors import misc_error, type_error
 from .registry import Result, ResultType, cli, curl, method
-from .scan_objects import scan_object_scripts
+from .scan_objects import answer_about, check_may_start, scan_object_scripts
 
 R = ResultType
 _SCAN = '["raw(76a91411b366edfc0a8b66feebae5c2e25a7b6a5d1cf3188ac)#fm24fxxy"]'
@@ -29,6 +29,9 @@ class CoinScan:
     aborted: bool = False
     found: list[tuple[OutPoint, Coin]] = field(default_factory=list)
     count: int = 0
+
+    def status(self) -> dict[str, Json]:
+        return {"progress": self.progress}
 
     def look(self, rows: list[tuple[bytes, bytes]], needles: dict[bytes, str]) -> None:
         """Takes the coins of needles out of rows; runs on the workers."""
@@ -110,17 +113,9 @@ _UNSPENT = (
     needs_chain=True,
 )
 async def scantxoutset(ctx: RpcContext, action: str, scanobjects: Json) -> Json:
-    running: CoinScan | None = ctx.node.coin_scan
-    if action == "status":
-        return {"progress": running.progress} if running is not None else None
-    if action == "abort":
-        if running is not None:
-            running.aborted = True
-        return running is not None
     if action != "start":
-        raise invalid_parameter(f"Invalid action '{action}'")
-    if running is not None:
-        raise invalid_parameter(SCAN_IN_PROGRESS)
+        return answer_about(action, ctx.node.coin_scan)
+    check_may_start(ctx.node.coin_scan)
     if scanobjects is None:
         if ctx.given < 2:
             raise misc_error("scanobjects argument is required for the start action")

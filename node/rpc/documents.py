@@ -163,4 +163,3 @@ SCAN_ABORTED = Result(
 NO_SCAN = Result(
     R.NONE, condition="when action=='status' and no scan is in progress - possibly already completed"
 )
-SCAN_IN_PROGRESS = 'Scan already in progress, use action "abort" or "status"'

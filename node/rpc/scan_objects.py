@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Protocol
 
 from pybitcoind.chain.descriptors import Descriptor, DescriptorError, parse_descriptors
 from pybitcoind.chain.descriptors.descriptor import Expansion
@@ -45,6 +46,32 @@ async def expansions_of(
             ) from None
         if index % KEYS_AT_ONCE == 0:
             await clock.sleep(0)
+
+
+class Scan(Protocol):
+    """A search that runs on a node, of its kind one at a time."""
+
+    aborted: bool
+
+    def status(self) -> dict[str, Json]:
+        """What action "status" tells of it."""
+
+
+def answer_about(action: str, running: Scan | None) -> Json:
+    """To "status" and "abort". RpcError -8 for an action that is none."""
+    if action == "status":
+        return None if running is None else running.status()
+    if action == "abort":
+        if running is not None:
+            running.aborted = True
+        return running is not None
+    raise invalid_parameter(f"Invalid action '{action}'")
+
+
+def check_may_start(running: Scan | None) -> None:
+    """RpcError -8 while one runs."""
+    if running is not None:
+        raise invalid_parameter('Scan already in progress, use action "abort" or "status"')
 
 
 async def scan_object_scripts(

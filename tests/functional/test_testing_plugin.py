@@ -85,7 +85,6 @@ def run_pytest(folder: Path, *options: str) -> str:
 def test_in_a_project_of_its_own(tmp_path: Path, runner: str) -> None:
     mark, decorated, options = "", "@pytest.fixture", ["-p", "no:asyncio"]
     if runner == "anyio":
-        pytest.importorskip("anyio")
         mark = '@pytest.mark.parametrize("anyio_backend", ["asyncio"])\n    @pytest.mark.anyio'
     elif runner == "pytest-asyncio strict":
         mark, options = "@pytest.mark.asyncio", ["-o", "asyncio_mode=strict"]
