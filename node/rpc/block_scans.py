@@ -8,15 +8,13 @@ from dataclasses import dataclass, field
 from pybitcoind.chain.block_filter import BlockFilter
 from pybitcoind.chain.header_tree import HeaderNode
 from pybitcoind.chain.indexes.block_filters import BlockFilterIndex
-from pybitcoind.chain.primitives.block import Block
 from pybitcoind.chain.primitives.hashes import hash_hex
 from pybitcoind.chain.primitives.transaction import Coin, OutPoint, Transaction, TxOut
-from pybitcoind.chain.storage.records import BlockUndo
 from pybitcoind.wallet.signing import Keyring
 
 from .amounts import Amount, Json
 from .arguments import ARR, BOOL, HASH, INT, OBJ_NAMED_PARAMS, STR, parse_bool, parse_hash
-from .blockchain import find_block, require_body
+from .blockchain import find_block
 from .context import RpcContext
 from .documents import (
     DESCRIPTORS,
@@ -30,7 +28,7 @@ from .errors import RpcCode, RpcError, invalid_parameter, misc_error, type_error
 from .registry import OPTIONAL, Arg, Result, ResultType, cli, curl, method
 from .render import script_json
 from .scan_objects import answer_about, check_may_start, scan_object_scripts
-from .stored_blocks import stored_block, stored_undo
+from .stored_blocks import stored_block_and_undo
 
 R = ResultType
 _ADDRESS = '["addr(bcrt1q4u4nsgk6ug0sqz7r3rj9tykjxrsl0yy4d0wwte)"]'
@@ -207,20 +205,10 @@ async def _scan_filters(
 
 async def _touches(ctx: RpcContext, node: HeaderNode, scripts: Mapping[bytes, None]) -> bool:
     """Whether the block of node pays to one of scripts, or spends from one."""
-    block, undo = await _block_and_undo(ctx, node)
+    block, undo = await stored_block_and_undo(ctx, node)
     return any(out.script_pubkey in scripts for tx in block.vtx for out in tx.vout) or any(
         coin.script_pubkey in scripts for spent in undo.txs for coin in spent
     )
-
-
-async def _block_and_undo(ctx: RpcContext, node: HeaderNode) -> tuple[Block, BlockUndo]:
-    require_body(node)
-    block = await stored_block(ctx, node)
-    if node.height == 0:
-        return block, BlockUndo()
-    if not node.have_undo:
-        raise misc_error("Undo data not available")
-    return block, await stored_undo(ctx, node)
 
 
 # What happened in blocks
@@ -307,7 +295,7 @@ async def getdescriptoractivity(
     scripts = await _scripts(ctx, scanobjects)
     activity: list[Json] = []
     for _, node in sorted(nodes.items()):
-        block, undo = await _block_and_undo(ctx, node)
+        block, undo = await stored_block_and_undo(ctx, node)
         for tx, spent in zip(block.vtx, [[], *undo.txs], strict=True):
             activity += _events(ctx, tx, spent, scripts, node)
     if include_mempool:

@@ -16,11 +16,11 @@ from pybitcoind.chain.script.script import is_unspendable
 
 from .amounts import Json
 from .arguments import ANY_NUM, ARR, STR, json_type, parse_hash, parse_int, parse_str
-from .blockchain import find_block, require_body
+from .blockchain import find_block
 from .context import RpcContext
-from .errors import invalid_parameter, misc_error
+from .errors import invalid_parameter
 from .registry import OPTIONAL, Arg, Result, ResultType, cli, curl, method
-from .stored_blocks import stored_block, stored_undo
+from .stored_blocks import stored_block_and_undo
 
 R = ResultType
 PER_UTXO_OVERHEAD = 36 + 4
@@ -270,14 +270,8 @@ _SELECTED = '["minfeerate","avgfeerate"]'
 async def getblockstats(ctx: RpcContext, hash_or_height: Json, stats: list[Json] | None) -> Json:
     node = parse_hash_or_height(ctx, hash_or_height)
     selected = sorted({parse_str(name) for name in stats or ()})
-    require_body(node)
-    block = await stored_block(ctx, node)
-    undo: Sequence[Sequence[Coin]] = ()
-    if node.height > 0:
-        if not node.have_undo:
-            raise misc_error("Undo data not available")
-        undo = (await stored_undo(ctx, node)).txs
-    found = block_stats(block, undo, node, block_subsidy(node.height, ctx.params))
+    block, undo = await stored_block_and_undo(ctx, node)
+    found = block_stats(block, undo.txs, node, block_subsidy(node.height, ctx.params))
     if not selected:
         return found
     for name in selected:

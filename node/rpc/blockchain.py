@@ -14,7 +14,7 @@ from .documents import RPC_WAIT_NOTE, elided, prevout, transaction_fields
 from .errors import RpcCode, RpcError, invalid_parameter, misc_error
 from .registry import OPTIONAL, Arg, Result, ResultType, cli, curl, method
 from .render import bits_hex, block_json, difficulty, header_json, target_hex
-from .stored_blocks import EXPECTED, stored_block, stored_bytes, unreadable_as
+from .stored_blocks import EXPECTED, require_body, stored_block, stored_bytes, unreadable_as
 
 if TYPE_CHECKING:
     from pybitcoind.chain.storage.records import BlockUndo
@@ -29,14 +29,6 @@ def find_block(ctx: RpcContext, block_hash: bytes) -> HeaderNode:
     if node is None:
         raise RpcError(RpcCode.INVALID_ADDRESS_OR_KEY, "Block not found")
     return node
-
-
-def require_body(node: HeaderNode) -> None:
-    """RpcError -1 unless the block's transactions are stored."""
-    if not node.have_data:
-        if node.tx_count > 0:
-            raise misc_error("Block not available (pruned data)")
-        raise misc_error("Block not available (not fully downloaded)")
 
 
 @method(

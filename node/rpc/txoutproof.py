@@ -11,11 +11,11 @@ from pybitcoind.chain.primitives.transaction import OutPoint
 
 from .amounts import Json
 from .arguments import ARR, HASH, HEX, HEX_TEXT, parse_hash
-from .blockchain import find_block, require_body
+from .blockchain import find_block
 from .context import RpcContext
 from .errors import RpcCode, RpcError, invalid_parameter, misc_error
 from .registry import OPTIONAL, Arg, Result, ResultType, method
-from .stored_blocks import unreadable_as
+from .stored_blocks import require_body, unreadable_as
 
 R = ResultType
 MAX_OUTPUTS_LOOKED_AT = 25_000
