@@ -86,14 +86,14 @@ class Answer:
 class Request:
     """path: behind the endpoint's prefix, without format and query. format: "" for none that is known.
 
-    read_body: the bytes sent along, for who wants them.
+    body: the bytes sent along.
     """
 
     ctx: RpcContext
     uri: str
     path: str
     format: str
-    read_body: Callable[[], Awaitable[bytes]]
+    body: bytes
     _query: dict[str, str] | None = field(default=None, init=False)
 
     def query(self, name: str, default: str) -> str:
@@ -132,12 +132,11 @@ def _http_handler(
             return _text(503, f"Service temporarily unavailable: {server.warm_up}\r\n")
         path, kind = split_format(http.raw_path.removeprefix(prefix))
 
-        async def read_body() -> bytes:
-            return await server.read_body(http)
-
-        request = Request(RpcContext(node), http.raw_path, path, kind, read_body)
+        body = await server.read_body(http)
+        request = Request(RpcContext(node), http.raw_path, path, kind, body)
         try:
-            return _response(await handler(request), kind)
+            with server.around_answer():
+                return _response(await handler(request), kind)
         except RestError as error:
             return _text(error.status, f"{error.message}\r\n")
         except RpcError as error:  # of a method that a path shares with RPC
@@ -495,7 +494,7 @@ async def get_utxos(request: Request) -> Answer:
     """Which of some outpoints are unspent, and what they are (BIP 64)."""
     ctx = request.ctx
     _need_blocks(ctx)
-    body = await request.read_body()
+    body = request.body
     parts = request.path[1:].split("/") if len(request.path) > 1 else []
     if not body and not parts:
         raise bad_request("Error: empty request")

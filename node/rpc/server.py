@@ -114,8 +114,8 @@ class RpcServer:
         self.active: dict[object, tuple[str, float]] = {}
         """Running commands: name and when it began, monotonic."""
         self.port = 0
-        self.around_request: Callable[[], AbstractContextManager[object]] = nullcontext
-        """Entered for as long as a request is served (node/testing lets time pass meanwhile)."""
+        self.around_answer: Callable[[], AbstractContextManager[object]] = nullcontext
+        """Entered while an answer is made, not while bytes come (node/testing lets time pass meanwhile)."""
         self._routes: list[tuple[str, HttpHandler]] = []
         self._whitelist = Whitelist(config)
         self._check_result = config.flag("rpcdoccheck")
@@ -291,8 +291,7 @@ class RpcServer:
         assert task is not None
         self._running.add(task)
         try:
-            with self.around_request():
-                response = await handler(request)
+            response = await handler(request)
         except Refused as refusal:
             response = refusal.response
         finally:
@@ -321,7 +320,8 @@ class RpcServer:
         user = self._credentials.user(header)
         if user is None:
             self._log.warning(f"ThreadRPCServer incorrect password attempt from {_peer_name(request)}")
-            await self._clock.sleep(BRUTE_FORCE_DELAY)
+            with self.around_answer():
+                await self._clock.sleep(BRUTE_FORCE_DELAY)
             return _unauthorized()
         body = await self.read_body(request)
         path = request.raw_path
@@ -332,7 +332,8 @@ class RpcServer:
         except ValueError:
             return _error(call, RpcError(RpcCode.PARSE_ERROR, "Parse error"))
         peer = _peer_name(request) if self._node.debug_log.log_ips else ""
-        return await self._execute_http(content, call, peer)
+        with self.around_answer():
+            return await self._execute_http(content, call, peer)
 
     async def read_body(self, request: web.BaseRequest) -> bytes:
         """What was sent along. Raises Refused if that is too much or too slow."""

@@ -308,7 +308,7 @@ class HostedEngine:
     async def rpc_endpoint(self) -> tuple[str, int]:
         """ "user:password" and port of the RPC server, which runs from now on."""
         server = await self.node.open_rpc()
-        server.warm_up, server.around_request = None, self.world.clock.flowing
+        server.warm_up, server.around_answer = None, self.world.clock.flowing
         return f"{USER}:{self.password}", server.port
 
     def last_words(self) -> str:
