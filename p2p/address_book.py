@@ -8,7 +8,7 @@ in full. Knows no clock: now is wall time in seconds.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -131,6 +131,8 @@ class AddressBook:
         self._collisions: dict[NetAddress, None] = {}
         """Addresses that worked, but whose place in the tried table is taken."""
         self._last_good = 1
+        self.on_first: Callable[[], object] = lambda: None
+        """Called when the book is no longer empty."""
 
     def __len__(self) -> int:
         return len(self._all)
@@ -160,7 +162,7 @@ class AddressBook:
 
         penalty: seconds by which to distrust the times (2 hours for gossip).
         """
-        told = list(addresses)
+        told, empty = list(addresses), not self._all
         added = sum(self._add(row, source, now, penalty) for row in told)
         if added and self._log:
             new, tried = self.count(tried=False), self.count(tried=True)
@@ -168,6 +170,8 @@ class AddressBook:
                 "addrman",
                 f"Added {added} addresses (of {len(told)}) from {source.host}: {tried} tried, {new} new",
             )
+        if added and empty:
+            self.on_first()
         return added
 
     def _add(self, row: PeerAddress, source: NetAddress, now: int, penalty: int) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING
 
 from .handshake import ConnectionType, desirable_services
@@ -157,6 +158,13 @@ class AddressRelay:
 
     def push(self, peer: Peer, item: PeerAddress) -> None:
         """Queues one address for one peer that may not know it."""
+        state, now = peer.addresses, self.context.now()
+        if not state.to_send and 0 < state.next_send < now:
+            # It ran out with nothing to send; a Poisson process has no memory, so the wait starts anew.
+            state.next_send = now + self.context.exponential(BROADCAST_INTERVAL)
+        self._queue(peer, item)
+
+    def _queue(self, peer: Peer, item: PeerAddress) -> None:
         state = peer.addresses
         if not item.address.is_valid or item.address.key in state.known or not self._fits(peer, item.address):
             return
@@ -224,6 +232,17 @@ class AddressRelay:
         if fresh:
             self._send(peer, fresh)
 
+    def rests_until(self, peer: Peer, now: float) -> float:
+        """Until then `tick` has nothing to do, unless something comes."""
+        state, times = peer.addresses, [inf]
+        if peer.kind is ConnectionType.ADDR_FETCH:
+            times.append(peer.connected_at + ADDR_FETCH_TIMEOUT)
+        if state.enabled and self.context.options.binds and not self.context.is_ibd:
+            times.append(state.next_local)
+        if state.to_send:
+            times.append(state.next_send)
+        return min(times)
+
     def _tell_own(self, peer: Peer, state: PeerAddresses, now: float) -> None:
         first = state.next_local == 0.0
         if not first:
@@ -233,7 +252,7 @@ class AddressRelay:
             item = PeerAddress(int(now), peer.our_services, address)
             self.context.log.debug("net", f"Advertising address {address} to peer={peer.id}")
             if not first:
-                self.push(peer, item)
+                self._queue(peer, item)
             elif self._fits(peer, address):
                 self._send(peer, [item])  # alone, so that the rate limit there does not drop it
         state.next_local = now + self.context.exponential(LOCAL_BROADCAST_INTERVAL)

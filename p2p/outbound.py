@@ -54,6 +54,8 @@ class OutboundLoop:
         self._seed_time = 0.0
         self._news = asyncio.Event()
         self._next_feeler = 0.0
+        if manager.book is not None:
+            manager.book.on_first = self._news.set
 
     @property
     def added(self) -> list[str]:
@@ -114,7 +116,7 @@ class OutboundLoop:
     def _wait(self, now: float) -> float | None:
         """Seconds until something may have to be done; None: until there is news."""
         times = [t.next_try - now for t in self._targets.values() if t.peer is None and not t.busy]
-        if self._automatic:
+        if self._automatic and (self._seeds or self.manager.book):
             times.append(LOOK_INTERVAL)
         return max(0.01, min(times)) if times else None
 

@@ -304,6 +304,18 @@ class Peer:
             self.ping_nonce = 0
             self.send(Ping(None))
 
+    def rests_until(self, now: float) -> float:
+        """Until then there is neither a ping to send nor silence to judge. Unix time, seconds."""
+        judged = self.connected_at + self.context.options.peer_timeout
+        if not self.complete:
+            return judged
+        if self.ping_queued:
+            return now
+        silent = min(self.connection.received.last, self.connection.sent.last) + TIMEOUT_INTERVAL
+        if self.ping_nonce:
+            return max(judged, min(silent, self.ping_started + TIMEOUT_INTERVAL))
+        return min(max(judged, silent), self.ping_started + PING_INTERVAL)
+
     async def on_ping(self, message: Ping) -> None:
         if self.features.common_version > BIP31_VERSION:
             if message.nonce is None:

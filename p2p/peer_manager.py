@@ -9,6 +9,7 @@ import asyncio
 import traceback
 from collections.abc import Callable, Coroutine
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from pybitcoind.chain.events import (
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from .filter_sync import FilterSync
 
 TICK = 0.1
-"""Seconds between looks at what is due for peers, when nothing wakes us before."""
+"""Seconds between looks at what is due for peers while there is something under way with one of them."""
 INVS_A_TURN = 500
 """Announced transactions looked at before others get their turn."""
 PRUNED_PEERS_DEPTH = 144
@@ -105,6 +106,8 @@ class PeerManager:
         self._dialling: set[Endpoint] = set()
         self._group_key = ports.random.bytes(16)
         self._due = asyncio.Event()
+        self._resting = False
+        """The pump waits for longer than a TICK."""
         self._stopped = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
         self._tasks: dict[asyncio.Task[None], None] = {}
@@ -231,17 +234,45 @@ class PeerManager:
         self._due.set()
 
     async def _pump(self) -> None:
-        """Sends each peer what is due: at once when woken, and every TICK."""
-        clock = self.ports.clock
+        """Sends each peer what is due: at once when woken, and whenever something may be due."""
+        clock, pause = self.ports.clock, TICK
         while True:
+            self._resting = pause > TICK
             try:
-                async with clock.timeout(TICK):
+                async with clock.timeout(None if pause == inf else pause):
                     await self._due.wait()
+                quiet = False
             except TimeoutError:
-                pass
+                quiet = True
             self._due.clear()
             self.tick()
+            pause = self._pause() if quiet else TICK
             await clock.sleep(0)
+
+    def _pause(self) -> float:
+        """Seconds until something may be due for a peer, if nothing comes before; TICK at least."""
+        if self.ports.clock.mocked:  # that time moves by leaps
+            return TICK
+        now, until = self.context.now(), self.relay.next_rebroadcast or inf
+        for peer in self.peers.values():
+            until = min(until, self._rests_until(peer, now))
+            if until <= now:
+                return TICK
+        return max(TICK, until - now)
+
+    def _rests_until(self, peer: Peer, now: float) -> float:
+        if peer.disconnecting:
+            return inf
+        until = peer.rests_until(now)
+        if peer.complete:
+            for part in (self.addresses, self.sync, self.relay):
+                until = min(until, part.rests_until(peer, now))
+        return until
+
+    def stir(self) -> None:
+        """Something happened that may make something due: who rests looks anew."""
+        if self._resting:
+            self._wake()
 
     def tick(self) -> None:
         now = self.context.now()
@@ -257,6 +288,7 @@ class PeerManager:
     def _on_handled(self, peer: Peer) -> None:
         if peer.complete:
             self._tick_peer(peer, self.context.now())
+            self.stir()  # what it sent may be for others
 
     def _tick_peer(self, peer: Peer, now: float) -> None:
         peer.maybe_ping(now)
@@ -273,14 +305,19 @@ class PeerManager:
                 self.sync.block_connected()
                 self.sync.announcer.recent_block = event.block
                 self.relay.block_connected(event.block, ibd=self.context.is_ibd)
+                self.stir()
             case BlockConnected():
                 self.sync.block_connected()
+                self.stir()
             case BlockChecked():
                 self.sync.block_checked(event.block_hash, event.error)
             case BlockDisconnected(role=ChainRole.ACTIVE):
                 self.relay.block_disconnected()
+                self.stir()
             case TxRemoved(reason=RemovalReason.REPLACED):
                 self.sync.compact.add_extra(event.tx)
+            case TxRemoved(reason=RemovalReason.SIZELIMIT):
+                self.stir()  # the lowest feerate that we take has changed
             case TipChanged(ibd=False):
                 self.relay.tip_changed()
                 if not self.options.headers_only:
@@ -686,7 +723,6 @@ class PeerManager:
     def announce_transaction(self, tx: Transaction) -> None:
         """Announces a transaction of the mempool (or, SPV, of the wallet) to all peers."""
         self.relay.broadcast(tx)
-        self._wake()
 
     def mock_forward(self, seconds: float) -> None:
         """mockscheduler: what is due at intervals comes so much sooner."""
@@ -715,6 +751,7 @@ class PeerManager:
         if peer_id in download.in_flight.get(block_hash, ()):
             return "Already requested from this peer"
         self.sync.ask_blocks(peer, [node])
+        self.stir()
         return None
 
     @property

@@ -10,6 +10,7 @@ import asyncio
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING
 
 from pybitcoind.chain.consensus.errors import TxFault, TxInvalid
@@ -97,6 +98,8 @@ class PeerTransactions:
     to_send: dict[bytes, None] = field(default_factory=dict)
     """Wtxids, to be announced with the next trickle."""
     next_send: float = 0.0
+    idle: bool = False
+    """Nothing waits for next_send."""
     last_sequence: int = 1
     """Of the mempool at the last announcement: what came later is not given to the peer."""
     send_mempool: bool = False
@@ -141,7 +144,7 @@ class TxRelay:
         self._recent_block: Block | None = None
         self._recent: dict[bytes, Transaction] = {}
         self._next_to_inbound: dict[bytes, float] = {}
-        self._next_rebroadcast: float | None = None
+        self.next_rebroadcast: float | None = None
         self._orphan_work = asyncio.Event()
 
     # Peers come and go
@@ -382,6 +385,7 @@ class TxRelay:
                 continue
             if (tx.wtxid if peer.wtxid_relay else tx.txid) not in state.known:
                 state.to_send[tx.wtxid] = None
+        self.context.wake()
 
     def forget_own(self, tx: Transaction) -> None:
         """SPV: it is confirmed or given up."""
@@ -423,13 +427,18 @@ class TxRelay:
     def _trickle(self, peer: Peer, state: PeerTransactions, now: float) -> None:
         send = peer.has(Permission.NOBAN)
         if state.next_send < now:
-            send = True
+            # Nothing waited while it ran out; a Poisson process has no memory, so the wait starts anew.
+            send = send or not state.idle
             if peer.inbound:
                 state.next_send = self._next_inbound(peer, now)
             else:
                 state.next_send = now + self.context.exponential(OUTBOUND_INTERVAL)
-        if not send:
-            return
+        if send:
+            self._announce(peer, state)
+        behind = self.pool is not None and state.last_sequence != self.pool.sequence
+        state.idle = not (state.to_send or state.send_mempool or behind)
+
+    def _announce(self, peer: Peer, state: PeerTransactions) -> None:
         if not state.wants:
             state.to_send.clear()
         items: list[Inv] = []
@@ -524,11 +533,17 @@ class TxRelay:
         for start in range(0, len(items), MAX_GETDATA_SZ):
             peer.send(GetData(items[start : start + MAX_GETDATA_SZ]))
 
-    def _maybe_fee_filter(self, peer: Peer, now: float) -> None:
-        context, pool, state = self.context, self.pool, peer.fee_filter
-        if context.options.blocks_only or pool is None or state is None:
-            return
+    def _fee_filter(self, peer: Peer) -> OurFeeFilter | None:
+        """None: the peer is told of none."""
+        if self.context.options.blocks_only or self.pool is None:
+            return None
         if peer.features.common_version < FEEFILTER_VERSION or peer.has(Permission.FORCERELAY):
+            return None
+        return peer.fee_filter
+
+    def _maybe_fee_filter(self, peer: Peer, now: float) -> None:
+        context, pool, state = self.context, self.pool, self._fee_filter(peer)
+        if pool is None or state is None:
             return
         current = pool.min_feerate()
         if context.is_ibd:
@@ -548,9 +563,21 @@ class TxRelay:
             delay = context.ports.random.uniform() * FEEFILTER_CHANGE_DELAY
             state.next = now + delay
 
+    def rests_until(self, peer: Peer, now: float) -> float:
+        """Until then `tick` has nothing to do, unless something comes."""
+        state, pool = peer.transactions, self.pool
+        if pool is not None and pool.min_feerate():
+            return now  # it decays, and the fee filter with it
+        times = [self.download.requests.next_time()]
+        if state is not None and not state.idle:
+            times.append(now if peer.has(Permission.NOBAN) else state.next_send)
+        if (told := self._fee_filter(peer)) is not None:
+            times.append(told.next)
+        return min((when for when in times if when is not None), default=inf)
+
     def rebroadcast(self, now: float) -> None:
         """Every 10 to 15 minutes announces again what nobody has asked us for."""
-        if self._next_rebroadcast is not None and now >= self._next_rebroadcast:
+        if self.next_rebroadcast is not None and now >= self.next_rebroadcast:
             if self.pool is None:
                 for tx in dict.fromkeys(self.own.values()):
                     self.broadcast(tx)
@@ -559,15 +586,15 @@ class TxRelay:
                     entry = self.pool.get(txid)
                     if entry is not None:
                         self.broadcast(entry.tx)
-            self._next_rebroadcast = None
-        if self._next_rebroadcast is None:
+            self.next_rebroadcast = None
+        if self.next_rebroadcast is None:
             spread = self.context.ports.random.uniform() * REBROADCAST_SPREAD
-            self._next_rebroadcast = now + REBROADCAST_DELAY + spread
+            self.next_rebroadcast = now + REBROADCAST_DELAY + spread
 
     def mock_forward(self, seconds: float) -> None:
         """The next rebroadcast comes so much sooner."""
-        if self._next_rebroadcast is not None:
-            self._next_rebroadcast -= seconds
+        if self.next_rebroadcast is not None:
+            self.next_rebroadcast -= seconds
 
     # The chain moves
 

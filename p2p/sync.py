@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from math import inf
 from typing import TYPE_CHECKING
 
 from pybitcoind.chain.consensus.blocks import check_block_mutated, has_valid_proof_of_work
@@ -23,6 +24,7 @@ from .block_fetcher import BlockFetcher
 from .compact_relay import CompactRelay
 from .handshake import ConnectionType
 from .headers_sync import (
+    HEADERS_RESPONSE_TIME,
     MAX_HEADERS_RESULTS,
     HeadersSync,
     LagVerdict,
@@ -387,6 +389,18 @@ class BlockSync:
         self._check_lag(peer, now)
         if not peer.disconnecting and not self.context.options.headers_only:
             self._request_blocks(peer, now)
+
+    def rests_until(self, peer: Peer, now: float) -> float:
+        """Until then `tick` has nothing to do, unless something comes."""
+        chain, headers, blocks = self.context.chain, peer.headers, peer.blocks
+        best, tip = blocks.best_known, self.context.tip
+        ahead = best is not None and best.chainwork > tip.chainwork and not self.context.options.headers_only
+        if ahead or blocks.in_flight or chain.loading_blocks or chain.background is not None:
+            return now
+        times = [headers.sync_timeout, headers.lag_timeout]
+        if headers.last_getheaders is not None:
+            times.append(headers.last_getheaders + HEADERS_RESPONSE_TIME)
+        return min((when for when in times if when is not None and when >= now), default=inf)
 
     def _may_sync_from(self, peer: Peer) -> bool:
         """Preferred peers first; an inbound one if there is no other, or nothing is being downloaded."""

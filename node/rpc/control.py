@@ -194,6 +194,8 @@ async def setmocktime(ctx: RpcContext, timestamp: int) -> Json:
     if not 0 <= timestamp <= latest:
         raise invalid_parameter(f"Mocktime must be in the range [0, {latest}], not {timestamp}.")
     ctx.clock.set_mock_time(timestamp)
+    if ctx.node.peers is not None:
+        ctx.node.peers.stir()
     return None
 
 

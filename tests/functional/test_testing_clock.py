@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
 
 import pytest
 
 from pybitcoind.node.testing import BitcoinNetwork, NotPossible, RpcFailure
 from pybitcoind.node.testing.clocks import VirtualClock
+from pybitcoind.p2p.messages import InvMessage
 
 WEEK = 7 * 24 * 60 * 60
 
@@ -36,6 +38,35 @@ async def test_a_week_passes_at_once_and_connections_stay() -> None:
         assert header["time"] == before + WEEK
         await network.sleep(60)
         assert all([await link.is_up() for link in network.links])
+
+
+async def test_an_hour_of_linked_nodes_is_their_pings() -> None:
+    async with BitcoinNetwork(2) as network:
+        began = time.process_time()
+        await network.sleep(3600)
+        assert time.process_time() - began < 1  # some 0.05 s; 4 s with looks at the peer ten times a second
+        (info,) = await network[0].rpc.getpeerinfo()
+        assert 28 <= info["bytessent_per_msg"]["ping"] / 32 <= 31  # one in two minutes, of 24 + 8 bytes
+        assert info["bytesrecv_per_msg"]["pong"] == info["bytessent_per_msg"]["ping"]
+
+
+async def test_announcements_wait_as_ever_after_a_rest() -> None:
+    """Exponentially distributed with a mean of 5 s for inbound peers, however long nothing was to be told."""
+    delays = []
+    async with BitcoinNetwork(1) as network:
+        wallet = await network[0].wallet()
+        await network.fund(wallet, 40)
+        peer = await network[0].raw_peer()
+        for number in range(40):
+            if number % 8 == 0:
+                await network.mine(1)
+            await network.sleep(60)
+            since, began = len(peer.received), network.clock.monotonic()
+            await wallet.pay(await wallet.new_address(), 0.01)
+            await peer.wait_for(InvMessage, lambda inv: inv.items[0].is_tx, since=since, timeout=300)
+            delays.append(network.clock.monotonic() - began)
+    assert 3 < statistics.mean(delays) < 8
+    assert sum(delay < 1 for delay in delays) < 20  # 7 or so; all of them, if the rest counted
 
 
 async def test_who_is_silent_times_out() -> None:
