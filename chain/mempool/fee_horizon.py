@@ -83,8 +83,8 @@ class Horizon:
         self.kind = kind
         self.averages: dict[int, Averages] = {}
         """By bucket."""
-        self._waiting = [defaultdict[int, int](int) for _ in range(kind.max_target)]
-        """Number by bucket, of those who came at a height that has this remainder."""
+        self._waiting: dict[int, defaultdict[int, int]] = {}
+        """Number by bucket, of those who came at a height that has this remainder by the highest target."""
         self._overdue = defaultdict[int, int](int)
         """Number by bucket, of those who wait longer than the highest target."""
 
@@ -98,7 +98,7 @@ class Horizon:
     # counting
 
     def came(self, height: int, bucket: int) -> None:
-        self._waiting[height % len(self._waiting)][bucket] += 1
+        self._waiting.setdefault(height % self.kind.max_target, defaultdict(int))[bucket] += 1
 
     def went(self, entered: int, best: int, bucket: int, *, in_block: bool) -> str | None:
         """One that came at height entered has left the mempool. Core's complaint if it was not counted."""
@@ -106,10 +106,10 @@ class Horizon:
         if blocks < 0:
             return "Blockpolicy error, blocks ago is negative for mempool tx"
         complaint = None
-        overdue = blocks >= len(self._waiting)
-        index = entered % len(self._waiting)
-        waiting = self._overdue if overdue else self._waiting[index]
-        if waiting[bucket] > 0:
+        overdue = blocks >= self.kind.max_target
+        index = entered % self.kind.max_target
+        waiting = self._overdue if overdue else self._waiting.get(index)
+        if waiting is not None and waiting.get(bucket, 0) > 0:
             waiting[bucket] -= 1
         else:
             where = ">25 blocks" if overdue else f"blockIndex={index}"
@@ -122,10 +122,8 @@ class Horizon:
 
     def next_block(self, height: int) -> None:
         """Before the transactions of the block at height are counted."""
-        came = self._waiting[height % len(self._waiting)]
-        for bucket, number in came.items():
+        for bucket, number in self._waiting.pop(height % self.kind.max_target, {}).items():
             self._overdue[bucket] += number
-        came.clear()
         for averages in self.averages.values():
             averages.decay(self.kind.decay)
 
@@ -197,9 +195,9 @@ class Horizon:
         some are counted twice.
         """
         waiting = dict(self._overdue)
-        for blocks in range(target, len(self._waiting)):
-            came = self._waiting[((best - blocks) & _WORD) % len(self._waiting)]
-            for bucket, number in came.items():
+        for blocks in range(target, self.kind.max_target):
+            came = self._waiting.get(((best - blocks) & _WORD) % self.kind.max_target)
+            for bucket, number in came.items() if came else ():
                 waiting[bucket] = waiting.get(bucket, 0) + number
         return waiting
 
