@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from .network import BitcoinNetwork
     from .raw_peer import RawPeer
 
+AT_ONCE = 8
+"""Transactions of a filling that are under way together."""
 T = TypeVar("T")
 DEFAULT_WALLET = "wallet"
 PLAIN_VSIZE = 110
@@ -318,10 +321,15 @@ class BitcoinNode:
         spends = blocks.spend_alike(
             [(coin.outpoint, coin.value) for coin in coins], [TxOut(DUST, blocks.FAUCET_SCRIPT), *outs]
         )
-        txids = []
-        for coin, spend in zip(coins, spends, strict=True):
-            txids.append(await self.send(spend))
-            self.network.faucet.remember(txids[-1], [coin], [DUST])
+        txids = list[str]()
+        for start in range(0, n, AT_ONCE):
+            together = coins[start : start + AT_ONCE]
+            sent = await asyncio.gather(*(self.send(next(spends)) for _ in together), return_exceptions=True)
+            for coin, txid in zip(together, sent, strict=True):
+                if isinstance(txid, BaseException):
+                    raise txid
+                self.network.faucet.remember(txid, [coin], [DUST])
+                txids.append(txid)
         return txids
 
     # Waiting
