@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from pybitcoind.chain.consensus.limits import MAX_BLOCK_WEIGHT
 from pybitcoind.chain.mempool.clusters import Chunk
 from pybitcoind.chain.mempool.pool import Mempool
+from pybitcoind.chain.policy.settings import PolicySettings
 
-BLOCK_WEIGHT = 4_000_000 - 8_000
-"""What fits besides header and coinbase (-blockmaxweight, -blockreservedweight by default)."""
+BLOCK_ROOM = 4_000_000 - 8_000
+"""Weight that fits besides header and coinbase by default (-blockmaxweight, -blockreservedweight)."""
 SHOWN_BLOCKS = 8
 STEPS = (2, 5, 10, 25, 100)
 """Feerates in satoshis per vbyte at which a new colour begins."""
@@ -22,9 +24,10 @@ def step_of(fee: int, weight: int) -> int:
 
 @dataclass(slots=True)
 class BlockToBe:
-    """chunks: in order of mining, so the last has the lowest feerate."""
+    """chunks: in order of mining, so the last has the lowest feerate. room: weight that fits."""
 
     number: int
+    room: int
     chunks: list[Chunk] = field(default_factory=list)
     weight: int = 0
     fee: int = 0
@@ -55,16 +58,23 @@ class BlockToBe:
 
     @property
     def fill(self) -> float:
-        return min(1.0, self.weight / BLOCK_WEIGHT)
+        return min(1.0, self.weight / max(self.room, 1))
 
 
-def blocks_to_be(chunks: Iterable[Chunk], shown: int = SHOWN_BLOCKS) -> list[BlockToBe]:
+def block_room(settings: PolicySettings) -> int:
+    """Weight of transactions in a block of ours."""
+    return max(0, min(settings.block_max_weight, MAX_BLOCK_WEIGHT) - settings.block_reserved_weight)
+
+
+def blocks_to_be(
+    chunks: Iterable[Chunk], room: int = BLOCK_ROOM, shown: int = SHOWN_BLOCKS
+) -> list[BlockToBe]:
     """The next blocks as far as the mempool fills them; the last one shown holds all the rest."""
     blocks: list[BlockToBe] = []
     for chunk in chunks:
-        full = blocks and blocks[-1].weight + chunk.weight > BLOCK_WEIGHT
+        full = blocks and blocks[-1].weight + chunk.weight > room
         if not blocks or (full and len(blocks) < shown):
-            blocks.append(BlockToBe(len(blocks) + 1))
+            blocks.append(BlockToBe(len(blocks) + 1, room))
         blocks[-1].take(chunk)
     return blocks
 
@@ -80,7 +90,7 @@ class MempoolView:
 
     def blocks(self) -> list[BlockToBe]:
         if self._pool.updates != self._updates:
-            self._blocks = blocks_to_be(self._pool.chunks())
+            self._blocks = blocks_to_be(self._pool.chunks(), block_room(self._pool.settings))
             self._updates = self._pool.updates
             self._place = {}
         return self._blocks

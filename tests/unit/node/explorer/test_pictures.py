@@ -10,8 +10,9 @@ import pytest
 from pybitcoind.chain.header_tree import HeaderNode, HeaderTree
 from pybitcoind.chain.mempool.clusters import Chunk
 from pybitcoind.chain.params import regtest
+from pybitcoind.chain.policy.settings import PolicySettings
 from pybitcoind.chain.primitives.block import BlockHeader
-from pybitcoind.node.explorer.mempool_view import BLOCK_WEIGHT, blocks_to_be, step_of
+from pybitcoind.node.explorer.mempool_view import BLOCK_ROOM, block_room, blocks_to_be, step_of
 from pybitcoind.node.explorer.pictures import (
     Rect,
     block_map,
@@ -59,11 +60,20 @@ def test_blocks_to_be_are_cut_where_one_is_full() -> None:
     chunks = [chunk(1000 - i, 1_000_000, i) for i in range(10)]
     blocks = blocks_to_be(chunks)
     assert [block.txs for block in blocks] == [3, 3, 3, 1]
-    assert all(block.weight <= BLOCK_WEIGHT for block in blocks)
+    assert all(block.weight <= BLOCK_ROOM for block in blocks)
     assert [block.number for block in blocks] == [1, 2, 3, 4]
     short = blocks_to_be(chunks, shown=2)
     assert [block.txs for block in short] == [3, 7], "the last one shown holds the rest"
     assert blocks_to_be([]) == []
+
+
+def test_blocks_to_be_are_as_large_as_our_own() -> None:
+    assert block_room(PolicySettings()) == BLOCK_ROOM
+    assert block_room(PolicySettings(block_max_weight=5_000_000)) == BLOCK_ROOM, "consensus allows no more"
+    room = block_room(PolicySettings(block_max_weight=1_000_000, block_reserved_weight=2000))
+    blocks = blocks_to_be([chunk(1000 - i, 499_000, i) for i in range(5)], room)
+    assert [block.txs for block in blocks] == [2, 2, 1]
+    assert [block.fill for block in blocks] == [1, 1, 0.5]
 
 
 def test_colours_follow_the_feerate() -> None:
