@@ -11,6 +11,10 @@ from core_process import CoreDaemon
 from node_process import Daemon, RpcFailure
 from snapshot_chain import BASE_HASH, BASE_HEIGHT, UTXO_HASH, snapshot_chain
 
+from pybitcoind.chain.params import regtest
+from pybitcoind.chain.primitives.hashes import hash_hex
+from pybitcoind.chain.script import secp
+
 pytestmark = pytest.mark.interop
 
 CHAIN = snapshot_chain(230)
@@ -105,6 +109,28 @@ def test_we_read_cores(nodes: tuple[Daemon, CoreDaemon], tmp_path: Path) -> None
         assert summary(again) == [(230, True, None)]
         assert utxo_hash(again) == utxo_hash(core)
         again.stop_well()
+
+
+@pytest.mark.parametrize("writer", [0, 1], ids=["ours", "cores"])
+def test_the_one_at_110(nodes: tuple[Daemon, CoreDaemon], tmp_path: Path, writer: int) -> None:
+    """Its chain is a block a second from a day in 2020 on, to the key 1: each node mines it by itself."""
+    (ours, core), path = nodes, str(tmp_path / "110.dat")
+    source, reader = nodes[writer], nodes[1 - writer]
+    known = next(one for one in regtest().assume_utxo if one.height == 110)
+    for time in range(1_598_887_952, 1_598_887_952 + 110 + 20):
+        source.call("setmocktime", time)
+        source.call("generatetodescriptor", 1, f"pk({secp.pubkey_of((1).to_bytes(32, 'big')).hex()})")
+    dump = source.call("dumptxoutset", path, "rollback", {"rollback": 110})
+    assert dump["base_hash"] == hash_hex(known.block_hash)
+    assert dump["txoutset_hash"] == hash_hex(known.hash_serialized)
+    for height in range(1, 131):
+        header = source.call("getblockheader", source.call("getblockhash", height), False)
+        reader.call("submitheader", header)
+    assert reader.call("loadtxoutset", path)["coins_loaded"] == 110
+    assert summary(reader) == [(0, True, None), (110, False, dump["base_hash"])]
+    connect(ours, core)
+    reader.until("validation", lambda: summary(reader) == [(130, True, dump["base_hash"])])
+    assert utxo_hash(ours) == utxo_hash(core)
 
 
 def test_both_write_the_same(nodes: tuple[Daemon, CoreDaemon], tmp_path: Path) -> None:
