@@ -83,6 +83,11 @@ class Link:
 
     # Up and down
 
+    def carries(self, *, to: BitcoinNode | None = None) -> bool:
+        """Both nodes run, and what is sent (to one of them; None: both ways) arrives some time."""
+        running = all(end.running for end in self.ends)
+        return running and not self.is_cut and not any(line.is_dead for line in self._lines(to))
+
     async def connect(self) -> None:
         """Has the dialler dial, without waiting for what comes of it."""
         host, port = await self._wire.open()

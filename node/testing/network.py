@@ -309,12 +309,11 @@ class BitcoinNetwork:
         while edge:
             one = edge.pop()
             for link in self.links:
-                if one not in link.ends or link.is_cut:
-                    continue
-                other = link.listener if one is link.dialler else link.dialler
-                if other not in reached and other.running and not link.line_to(other).is_dead:
-                    reached[other] = None
-                    edge.append(other)
+                if one in link.ends:
+                    other = link.listener if one is link.dialler else link.dialler
+                    if other not in reached and link.carries(to=other):
+                        reached[other] = None
+                        edge.append(other)
         return list(reached)[1:]
 
     async def relink(self, node: BitcoinNode) -> None:
@@ -444,8 +443,7 @@ class BitcoinNetwork:
 
     async def _dial_lost(self) -> None:
         for link in self.links:
-            running = all(end.running for end in link.ends)
-            if running and not link.is_cut and not any(line.is_dead for line in link.lines()):
+            if link.carries():
                 await link.comes_up()
 
     async def _state(self, node: BitcoinNode, mempools: bool) -> tuple[str, frozenset[str] | None, bool]:
