@@ -28,6 +28,8 @@ STEP = 600
 STRIDE = 15 * 60.0
 """At most so many seconds of virtual time are set forward at once while peers may time out: less than the
 twenty minutes after which a silent one is dropped."""
+SOCKET_PATIENCE = 0.002
+"""Seconds of the machine's time before virtual time goes on where bytes may be on their way in sockets."""
 PROBATION = 3600.0
 """After so much of an advance, whoever is silent has been dropped; the rest of the time passes at once."""
 
@@ -67,6 +69,9 @@ class NetworkClock(Protocol):
     @contextmanager
     def flowing(self) -> Iterator[None]:
         """Meanwhile virtual time may pass."""
+
+    def meets_sockets(self) -> None:
+        """From now on something comes over real sockets, which takes the machine's time."""
 
     def close(self) -> None: ...
 
@@ -113,6 +118,9 @@ class RealClock:
     @contextmanager
     def flowing(self) -> Iterator[None]:
         yield
+
+    def meets_sockets(self) -> None:
+        pass
 
     def close(self) -> None:
         pass
@@ -209,6 +217,8 @@ class VirtualClock:
         self._flow = 0
         self._idle: list[asyncio.Future[None]] = []
         self._watch: _Watch | None = None
+        self.patience = 0.0
+        """Seconds of the machine's time before time goes on."""
         self.on_jump: list[Callable[[], object]] = []
         """Called after time was set forward over what would have happened meanwhile."""
 
@@ -279,6 +289,9 @@ class VirtualClock:
             yield
         finally:
             self._flow -= 1
+
+    def meets_sockets(self) -> None:
+        self.patience = SOCKET_PATIENCE
 
     async def sleep(self, seconds: float) -> None:
         with self.flowing():
@@ -404,7 +417,8 @@ class _Watch:
     def _before_sleeping(self, timeout: float | None = None) -> Any:
         if timeout is not None and timeout <= 0:
             return self._select(timeout)
-        events = self._select(0)
+        patience = max(clock.patience for clock in self.clocks)
+        events = self._select(patience if timeout is None else min(patience, timeout))
         if events or self._clocks_have_work():
             return events
         return self._select(timeout)

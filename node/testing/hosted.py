@@ -138,6 +138,7 @@ class HostedEngine:
             from pybitcoind.node.tcp_network import TcpNetwork
 
             self._network, self.endpoint = TcpNetwork(), ("127.0.0.1", 0)
+            world.clock.meets_sockets()
         else:
             known = world.hub.nodes.get(spec.name)
             memory = known or world.hub.network(spec.name)
@@ -309,6 +310,7 @@ class HostedEngine:
         """ "user:password" and port of the RPC server, which runs from now on."""
         server = await self.node.open_rpc()
         server.warm_up, server.around_answer = None, self.world.clock.flowing
+        self.world.clock.meets_sockets()
         return f"{USER}:{self.password}", server.port
 
     def last_words(self) -> str:
