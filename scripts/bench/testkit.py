@@ -27,6 +27,7 @@ from _bench import ROOT, Figures, arguments
 from pybitcoind.node.testing import BitcoinNetwork
 
 HUNDRED = 100
+IDLERS = 30
 TIMES_FASTER = 10
 
 
@@ -77,8 +78,19 @@ async def process() -> float:
         return time.perf_counter() - began
 
 
-async def waits() -> tuple[float, float]:
-    """Milliseconds that a peer's time-out takes, and a week."""
+async def idle(seconds: float = 3) -> float:
+    """Milliseconds of processor time a second of a linked node that has nothing to do."""
+    async with BitcoinNetwork(IDLERS, clock="real", topology="random") as network:
+        await network.wait_for_sync()
+        await asyncio.sleep(1)
+        began = time.process_time()
+        await asyncio.sleep(seconds)
+        return 1000 * (time.process_time() - began) / seconds / IDLERS
+
+
+async def waits() -> tuple[float, float, float]:
+    """Milliseconds that a peer's time-out takes, an hour in which all happens that is timed, and a week that
+    is set forward."""
     async with BitcoinNetwork(2) as network:
         await network[0].raw_peer(handshake=False)
         began = time.perf_counter()
@@ -86,8 +98,11 @@ async def waits() -> tuple[float, float]:
         await network[0].wait_for_peers(1)
         timed_out = time.perf_counter() - began
         began = time.perf_counter()
+        await network.sleep(60 * 60)
+        slept = time.perf_counter() - began
+        began = time.perf_counter()
         await network.advance(7 * 24 * 60 * 60)
-        return 1000 * timed_out, 1000 * (time.perf_counter() - began)
+        return 1000 * timed_out, 1000 * slept, 1000 * (time.perf_counter() - began)
 
 
 def examples() -> dict[str, float]:
@@ -126,7 +141,9 @@ def main(runs: int) -> None:
     asyncio.run(measure_nodes(figures))
     pauses = [asyncio.run(waits()) for _ in range(runs)]
     figures.at_most("a peer that is silent times out", [each[0] for each in pauses], 5, "ms")
-    figures.at_most("a week passes", [each[1] for each in pauses], 20, "ms")
+    figures.at_most("an hour passes", [each[1] for each in pauses], 200, "ms")
+    figures.at_most("a week is set forward", [each[2] for each in pauses], 20, "ms")
+    figures.at_most("a linked node that idles: a second of it", [asyncio.run(idle())], 0.5, "ms")
     rounds = [asyncio.run(hundred()) for _ in range(max(1, runs // 3))]
     figures.at_most(f"{HUNDRED} nodes: up, linked, on one tip", [each[0] for each in rounds], 3, "s")
     figures.at_most(f"{HUNDRED} nodes: memory of the process", [each[1] for each in rounds], 500, "MB")
