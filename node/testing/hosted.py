@@ -106,7 +106,7 @@ def bare_ports(storage: MemoryStorage, now: int) -> Ports:
 def common_options(spec: Spec, clock: NetworkClock) -> list[str]:
     """Options of every node, wherever it runs."""
     options = ["-regtest", f"-role={spec.role}", "-dnsseed=0", "-fallbackfee=0.0001"]
-    options += ["-keypool=5"]  # keys to watch for ahead: to make a thousand takes longer than most tests
+    options += ["-keypool=2"]  # keys to watch for ahead: to make a thousand takes longer than most tests
     options += ["-maxtipage=1000000000"]  # a chain that was made long ago is no reason to hold back
     if spec.role == "miner":
         options.append("-minerinterval=600" if clock.kind == "virtual" else "-minerinterval=1")
