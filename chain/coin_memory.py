@@ -17,8 +17,10 @@ GROWTH = 1.25
 """The next look is taken when there are so many times more coins, or fewer."""
 FIRST_GUESS = 400
 """Bytes of a coin without its place in the dictionary, where none was looked at yet."""
-NEARLY = 0.96
-"""Share of a dictionary's entries from which it is said to grow soon."""
+NEARLY = 0.04
+"""A dictionary is said to grow soon when this share of its entries is left,"""
+BLOCK_OF_COINS = 10_000
+"""or so many: what a large block may bring before the next look."""
 _PLACE = 30
 """Bytes of a dictionary for each entry it has room for, before it grows."""
 _GRAIN = 16
@@ -42,7 +44,12 @@ class CoinMemory:
     @staticmethod
     def growth(*caches: Mapping[Any, Any]) -> int:
         """Bytes that dictionaries which are nearly full of entries will soon take more: they double then."""
-        return sum(getsizeof(cache) for cache in caches if len(cache) * _PLACE > NEARLY * getsizeof(cache))
+        growing = 0
+        for cache in caches:
+            places = getsizeof(cache) // _PLACE
+            if places - len(cache) < min(NEARLY * places, BLOCK_OF_COINS):
+                growing += getsizeof(cache)
+        return growing
 
     def look(self, *caches: Mapping[Any, Any]) -> None:
         """Measures anew; goes once through the dictionaries, some ms for a million coins."""
