@@ -13,13 +13,14 @@ from .consensus.pow import block_work
 from .header_tree import HeaderNode, HeaderStatus, HeaderTree
 from .params import ChainParams
 from .primitives.block import Block, BlockHeader
-from .storage.block_store import BlockStore, FilesMissing, HeaderRow, Position, file_name
+from .storage.block_store import SYNC_BYTES, BlockStore, FilesMissing, HeaderRow, Position, file_name
 from .storage.database import StorageError
 from .storage.header_rows import StoredHeaders
 from .storage.records import BlockUndo
 
 RECENT_BYTES = 24 << 20
-"""Parsed blocks that were accepted and not connected yet are kept up to this size."""
+"""Parsed blocks that were accepted and not connected yet are kept up to this size, where there is as much to
+spare: they take several times that."""
 
 _HAVE_DATA, _HAVE_UNDO = int(HeaderStatus.HAVE_DATA), int(HeaderStatus.HAVE_UNDO)
 _FAILED, _OPT_WITNESS = int(HeaderStatus.FAILED), int(HeaderStatus.OPT_WITNESS)
@@ -38,6 +39,12 @@ class BlockIndex:
         self._dirty: dict[HeaderNode, None] = {}
         self._recent: dict[bytes, Block] = {}
         self._recent_bytes = 0
+        self._most_recent_bytes = RECENT_BYTES
+
+    def keep_within(self, budget: int) -> None:
+        """Holds what waits in memory, to be connected or written, to that of a cache of budget bytes."""
+        self._most_recent_bytes = min(RECENT_BYTES, budget // 4)
+        self.blocks.sync_bytes = min(SYNC_BYTES, budget)
 
     @property
     def dirty(self) -> bool:
@@ -142,7 +149,7 @@ class BlockIndex:
         """Stores the body of node. position: where it is already (-reindex)."""
         if position is None:
             position = self.blocks.add_block(node.hash, node.height, block.raw)
-            self._remember(block)
+            self._remember(block, node)
         node.position = position
         node.tx_count = len(block.vtx)
         node.status = (node.status & ~_HAVE_UNDO) | _HAVE_DATA
@@ -167,8 +174,11 @@ class BlockIndex:
         node.position = None
         self._dirty[node] = None
 
-    def _remember(self, block: Block) -> None:
-        if self._recent_bytes + len(block.raw) <= RECENT_BYTES:
+    def _remember(self, block: Block, node: HeaderNode) -> None:
+        tip = self.tree.tip
+        if tip is not None and node.chainwork < tip.chainwork and not self.tree.in_chain(node):
+            return  # of a branch that may never be ours; below a snapshot blocks of our own come late
+        if not self._recent or self._recent_bytes + len(block.raw) <= self._most_recent_bytes:
             self._recent[block.hash] = block
             self._recent_bytes += len(block.raw)
 

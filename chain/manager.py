@@ -86,6 +86,7 @@ class ChainManager(ChainReader):
         """loadtxoutset is reading one."""
         self._stores = coins
         if coins is not None:
+            self.index.keep_within(options.db_cache)
             self._chainstate = self._make_chainstate(coins.loaded or coins.validated)
             self._activation = self._make_activation(self._chainstate)
         self._verdicts: dict[bytes, list[BlockAccept]] = {}
@@ -185,6 +186,7 @@ class ChainManager(ChainReader):
             self.owner.want_idle_step()
 
     async def _load_tip(self, chainstate: Chainstate) -> None:
+        await chainstate.store.limit_pages(self.options.db_cache)
         best = await chainstate.store.best_block()
         tip = None if best is None else self.index.tree.get(best)
         if best is not None and tip is None and self.reindexing:

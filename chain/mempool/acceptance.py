@@ -207,21 +207,21 @@ class Acceptance:
         clock = self.ports.clock
         breath = clock.monotonic()
         pool = self.pool
-        txs = pool.disconnected.take()
-        known = await self._chain_coins(tx for tx in txs if not tx.is_coinbase) if readd() else {}
         mode = Mode(self.ports.clock.time(), bypass_limits=True)
         back = []
-        for tx in txs:
-            if clock.monotonic() - breath > LONGEST_STRETCH:
-                await clock.sleep(0)
-                breath = clock.monotonic()
-            try:
-                if tx.is_coinbase or not readd():
-                    raise TxInvalid(TxFault.UNKNOWN, "not put back")
-                await self.accept_one(tx, mode, known)
-                back.append(tx.txid)
-            except TxInvalid:
-                pool.remove_recursive(tx, RemovalReason.REORG)
+        for txs in pool.disconnected.take():
+            known = await self._chain_coins(tx for tx in txs if not tx.is_coinbase) if readd() else {}
+            for tx in txs:
+                if clock.monotonic() - breath > LONGEST_STRETCH:
+                    await clock.sleep(0)
+                    breath = clock.monotonic()
+                try:
+                    if tx.is_coinbase or not readd():
+                        raise TxInvalid(TxFault.UNKNOWN, "not put back")
+                    await self.accept_one(tx, mode, known)
+                    back.append(tx.txid)
+                except TxInvalid:
+                    pool.remove_recursive(tx, RemovalReason.REORG)
         pool.link_children(back)
         watched = [entry for entry in pool.entries.values() if entry.depends_on_height]
         coins = await self._chain_coins(entry.tx for entry in watched)

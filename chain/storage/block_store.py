@@ -27,6 +27,7 @@ from .database import (
     Database,
     Query,
     StorageError,
+    limit_pages,
     repair_advice,
     uninterrupted,
 )
@@ -55,7 +56,9 @@ FRAMING = 8
 """Bytes before each block in Core's files; counted, so that the same blocks share a file here."""
 OPEN_FILES = 4
 SYNC_BYTES = 32 << 20
-"""Bytes waiting in memory from which `sync_due` asks for a sync."""
+"""Bytes waiting in memory from which `sync_due` asks for a sync, where there is as much to spare."""
+PAGES_BYTES = 2 << 20
+"""Page cache of a block file: a body is written and read as a whole, and its pages are not needed again."""
 UNDO_COIN_BYTES = 250
 """Memory of a coin in undo data that waits, about."""
 
@@ -152,6 +155,8 @@ class BlockStore:
         self.pending_bytes = 0
         """Bytes of bodies that only memory holds yet."""
         self._pending_undo = 0
+        self.sync_bytes = SYNC_BYTES
+        """Bytes that may wait in memory."""
         self._dirty_files: set[int] = set()
         self.reindexing = False
         """The block files hold blocks that may not be in the index: -reindex has begun and not ended, also
@@ -256,6 +261,7 @@ class BlockStore:
                     db = await open_database(
                         self._storage, file_name(number), _FILE_SCHEMA, self._network, full_sync=True
                     )
+                    await db.read(lambda conn: limit_pages(conn, PAGES_BYTES))
                     self._handles[number] = db
                 self._handles.move_to_end(number)
                 idle = [n for n in self._handles if not self._users.get(n)]
@@ -311,7 +317,7 @@ class BlockStore:
     @property
     def sync_due(self) -> bool:
         """So much is waiting that the caller should sync."""
-        return self.pending_bytes + self._pending_undo >= SYNC_BYTES or len(self._undos) > 2000
+        return self.pending_bytes + self._pending_undo >= self.sync_bytes or len(self._undos) > 2000
 
     async def sync(self) -> None:
         """Commits what was added before this call, durably: one transaction per file."""

@@ -14,7 +14,7 @@ from ..params import ChainParams
 from ..ports import Storage
 from ..primitives.transaction import Coin, OutPoint
 from .bulk import STEP, delete_keys, joined, put_rows, split
-from .database import Connection, Database, StorageError, repair_advice
+from .database import Connection, Database, StorageError, limit_pages, repair_advice
 from .migrations import Schema, get_meta, open_database, put_meta
 from .records import RecordError, coin_key, coin_packer, unpack_coin
 
@@ -154,6 +154,10 @@ class CoinStore(CoinView):
         """The coins as of the last flush, steady while the store is flushed again: for long scans."""
         async with self.db.snapshot() as db:
             yield CoinView(db)
+
+    async def limit_pages(self, most: int) -> None:
+        """Holds the database's own cache of pages to most bytes."""
+        await self.db.read(lambda conn: limit_pages(conn, most))
 
     def disk_size(self) -> int:
         """Bytes on disk."""

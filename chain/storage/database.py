@@ -29,6 +29,7 @@ SUFFIX = ".sqlite"
 PAGE_SIZE = 4096
 CACHE_BYTES = 32 << 20
 """Page cache of one file; the coins cache above it does most of the work."""
+LEAST_CACHE_BYTES = 1 << 20
 MMAP_BYTES = 1 << 30
 LOCK_WAIT = 5.0
 """Seconds until a file locked by another program is an error."""
@@ -101,6 +102,11 @@ def _disk_advice() -> str:
     if limit == resource.RLIM_INFINITY:
         return "Check the disk and restart."
     return f"No file may be larger than {limit} bytes (ulimit -f): raise that limit and restart."
+
+
+def limit_pages(conn: Connection, most: int) -> None:
+    """Holds the page cache of the database to most bytes, but for the least and the most there is."""
+    conn.execute(f"PRAGMA cache_size=-{max(LEAST_CACHE_BYTES, min(most, CACHE_BYTES)) >> 10}")
 
 
 def _transact(conn: Connection, fn: Query[T]) -> T:

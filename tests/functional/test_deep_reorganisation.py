@@ -8,9 +8,11 @@ import os
 import random
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from block_files import write_blocks
@@ -192,6 +194,41 @@ async def test_stopped_at_any_block_it_goes_on(branches: Branches, tmp_path: Pat
             await chain.activate_best()
             assert chain.tip.hash == last.hash
             assert await utxo_hash(chain) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+def test_the_daemon_needs_little_memory_for_it(tmp_path: Path) -> None:
+    """-dbcache=4: the coins' 4 MB, up to 20 MB of disconnected transactions, as in Core, and little more."""
+    branches = make_branches(1000, 30)
+    old = write_blocks(tmp_path / "old.dat", [*branches.base, *branches.old])
+    new = write_blocks(tmp_path / "new.dat", branches.new[:-1])
+    datadir, options = tmp_path / "node", ("-dbcache=4", "-checkblocks=1")
+    with running(datadir, *options, f"-loadblock={old}", f"-loadblock={new}") as daemon:
+        daemon.until("both branches", lambda: side_branch(daemon.call("getchaintips")) == 1000, 120, 0.1)
+    with running(datadir, *options) as daemon:
+        idle = peak = memory_of(daemon.process.pid)
+        with ThreadPoolExecutor(1) as pool:
+            done = pool.submit(daemon.call, "submitblock", branches.new[-1].raw.hex())
+            while not done.done():
+                peak = max(peak, memory_of(daemon.process.pid))
+                time.sleep(0.01)
+        assert done.result() is None
+        assert daemon.call("getbestblockhash") == branches.new[-1].hash[::-1].hex()
+    print(f"{(peak - idle) / 1e6:.1f} MB above {idle / 1e6:.1f}")
+    assert peak - idle < 40_000_000
+
+
+def side_branch(tips: list[dict[str, Any]]) -> int:
+    """Blocks of the longest branch that is stored and was not connected."""
+    return max((tip["branchlen"] for tip in tips if tip["status"] == "valid-headers"), default=0)
+
+
+def memory_of(pid: int) -> int:
+    """Bytes of memory of a process without those of mapped files."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("RssAnon:")[2].split()[0]) * 1024
 
 
 @pytest.mark.slow

@@ -86,10 +86,10 @@ async def test_written_behind(storage: Storage) -> None:
     await store.close()
 
 
-async def test_undo_data_that_waits_counts(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_undo_data_that_waits_counts(storage: Storage) -> None:
     """Connecting blocks that are stored already holds no more in memory than taking in new ones."""
-    monkeypatch.setattr(block_store, "SYNC_BYTES", 10_000)
     store = await BlockStore.open(storage, PARAMS)
+    store.sync_bytes = 10_000
     positions = await store.put_blocks(body(n) for n in range(20))
     for at in positions:
         store.add_undo(at, undo(1))
