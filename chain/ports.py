@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -139,6 +140,15 @@ class Workers(Protocol):
         unless inline); results in order, the first exception raised."""
 
 
+class PathKind(Enum):
+    """FOLDER: or a link to one. OTHER: another link, a device."""
+
+    NOTHING = auto()
+    FOLDER = auto()
+    FILE = auto()
+    OTHER = auto()
+
+
 class Storage(Protocol):
     """Opens databases below the node's network directory: files, or memory."""
 
@@ -146,6 +156,9 @@ class Storage(Protocol):
         """name: a relative path such as "blocks/index.sqlite". full_sync: synchronous=FULL (else NORMAL)."""
 
     def exists(self, name: str) -> bool: ...
+
+    def what_is(self, path: str) -> PathKind:
+        """What lies at a path where databases or their folders could be. OSError if that cannot be said."""
 
     def delete(self, name: str, *, folder: bool = False) -> None:
         """Removes a closed database with its journals; nothing if there is none.

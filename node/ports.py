@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
+from pybitcoind.chain.ports import PathKind
 from pybitcoind.chain.storage.database import Database, FileStorage
 
 from .worker_processes import BytesFunction, WorkerProcesses
@@ -196,6 +197,9 @@ class PlacedStorage:
 
     def exists(self, name: str) -> bool:
         return self._place(name).exists(name)
+
+    def what_is(self, path: str) -> PathKind:
+        return self._place(path).what_is(path)
 
     def delete(self, name: str, *, folder: bool = False) -> None:
         self._place(name).delete(name, folder=folder)

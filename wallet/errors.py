@@ -22,3 +22,7 @@ class WalletError(Exception):
     def __init__(self, message: str, fault: WalletFault = WalletFault.GENERAL) -> None:
         super().__init__(message)
         self.fault = fault
+
+
+class WalletMissing(WalletError):
+    """Nothing is where the wallet should be."""

@@ -10,21 +10,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from pybitcoind.chain.events import Event, Subscription
 from pybitcoind.chain.params import ChainParams
-from pybitcoind.chain.ports import Ports
+from pybitcoind.chain.ports import PathKind, Ports
 from pybitcoind.chain.storage.database import StorageError
 
 from .chain_client import BlocksMissing, ChainClient
-from .errors import WalletError, WalletFault
+from .errors import WalletError, WalletFault, WalletMissing
 from .follow import Follower
 from .hd import new_seed
 from .ledger import WalletTx
 from .settings import WalletSettings
 from .store import FILE, WalletStore
 from .wallet import Wallet
+
+T = TypeVar("T")
 
 FOLDER = "wallets"
 RESEND_CHECK = 60.0
@@ -74,8 +76,10 @@ class WalletManager:
         """Loads the wallets to be loaded at start; gives warnings. WalletError if one cannot be."""
         warnings = []
         for name in dict.fromkeys(self._names):
-            if not self.exists(name):
-                message = f"Skipping -wallet path that doesn't exist. {self._missing(name)}"
+            try:
+                self._find(name)
+            except WalletMissing as error:
+                message = f"Skipping -wallet path that doesn't exist. {error}"
                 self.ports.log.warning(message)
                 warnings.append(message)
                 continue
@@ -158,16 +162,51 @@ class WalletManager:
 
     def exists(self, name: str) -> bool:
         """WalletError for what can be no path. An absolute name, or one with "..", is anywhere."""
+        return self._ask(name, self.ports.storage.exists, f"{self._folder(name)}/{FILE}")
+
+    def _what_is(self, name: str) -> PathKind:
+        return self._ask(name, self.ports.storage.what_is, self._folder(name))
+
+    def _ask(self, name: str, question: Callable[[str], T], path: str) -> T:
         reason: str | None = "embedded null byte"
         try:
             if "\0" not in name:
-                return self.ports.storage.exists(f"{self._folder(name)}/{FILE}")
+                return question(path)
         except OSError as error:  # too long
             reason = error.strerror
         raise WalletError(f"filesystem error: {reason} [{self._path(name)}]")
 
-    def _missing(self, name: str) -> str:
-        return f"Failed to load database path '{self._path(name)}'. Path does not exist."
+    def _find(self, name: str) -> None:
+        """WalletError if there is no wallet of that name, with what there is instead."""
+        if self.exists(name):
+            return
+        kind = self._check_path(name)
+        complaint = f"Failed to load database path '{self._path(name)}'. "
+        if kind is PathKind.NOTHING:
+            raise WalletMissing(f"{complaint}Path does not exist.", WalletFault.NOT_FOUND)
+        raise WalletError(f"{complaint}Data is not in recognized format.", WalletFault.NOT_FOUND)
+
+    def _check_path(self, name: str) -> PathKind:
+        """What lies where the wallet's folder is or would be. WalletError if it could be none, as in Core."""
+        kind = self._what_is(name)
+        if kind is PathKind.OTHER or (kind is PathKind.FILE and "/" in name):
+            raise WalletError(
+                f"Invalid -wallet path '{name}'. -wallet path should point to a directory where wallet.dat "
+                "and database/log.?????????? files can be stored, a location where such a directory could be "
+                "created, or (for backwards compatibility) the name of an existing data file in -walletdir "
+                f'("{self._wallets_path}")'
+            )
+        return kind
+
+    def _check_room(self, name: str) -> None:
+        """WalletError if no folder can be made there."""
+        self._check_path(name)
+        parts = name.split("/")
+        above = ("/".join(parts[: count + 1]) for count in range(len(parts)))
+        if any(self._what_is(each) is PathKind.FILE for each in above if each):
+            raise WalletError(
+                f"filesystem error: cannot create directories: Not a directory [{self._path(name)}]"
+            )
 
     def names_on_disk(self) -> list[str]:
         """All wallets in the folder, loaded or not; "" for one in the folder itself."""
@@ -196,8 +235,9 @@ class WalletManager:
         self._busy[name] = None
         try:
             try:
+                self._check_room(name)
                 store = await WalletStore.open(self.ports.storage, self._folder(name), self.params)
-            except StorageError as error:
+            except (StorageError, WalletError) as error:
                 raise WalletError(f"Wallet file verification failed. {error}") from None
             if private_keys and not blank and seed is None:
                 seed = self._new_seed()
@@ -222,10 +262,11 @@ class WalletManager:
             raise WalletError(f'Wallet "{name}" is already loaded.', WalletFault.ALREADY_LOADED)
         if name in self._busy:
             raise WalletError("Wallet already loading.")
-        if not self.exists(name):
-            raise WalletError(
-                f"Wallet file verification failed. {self._missing(name)}", WalletFault.NOT_FOUND
-            )
+        self._what_is(name)
+        try:
+            self._find(name)
+        except WalletError as error:
+            raise WalletError(f"Wallet file verification failed. {error}", error.fault) from None
         wallet = await self._load(name)
         return wallet, self._remembered(name, load_on_startup)
 

@@ -12,14 +12,16 @@ import resource
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
-from os import statvfs
+from os import lstat, statvfs
 from pathlib import Path
 from sqlite3 import Connection as Connection
+from stat import S_ISREG
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import aiosqlite
 
+from ..ports import PathKind
 from .files import make_folders, sync_folder
 
 T = TypeVar("T")
@@ -331,6 +333,16 @@ class FileStorage:
     def exists(self, name: str) -> bool:
         return (self._path(name)).is_file()
 
+    def what_is(self, path: str) -> PathKind:
+        place = self._path(path)
+        try:
+            mode = lstat(place).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return PathKind.NOTHING
+        if place.is_dir():
+            return PathKind.FOLDER
+        return PathKind.FILE if S_ISREG(mode) else PathKind.OTHER
+
     def delete(self, name: str, *, folder: bool = False) -> None:
         try:
             path = self._path(name)
@@ -405,6 +417,10 @@ class MemoryStorage:
 
     def exists(self, name: str) -> bool:
         return name in self._connections
+
+    def what_is(self, path: str) -> PathKind:
+        inside = any(name.startswith(path.rstrip("/") + "/") for name in self._connections)
+        return PathKind.FOLDER if inside else PathKind.FILE if self.exists(path) else PathKind.NOTHING
 
     def delete(self, name: str, *, folder: bool = False) -> None:
         self._connections.pop(name, None)

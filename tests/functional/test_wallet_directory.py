@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -94,9 +95,55 @@ def test_what_is_no_path_of_a_wallet(tmp_path: Path, name: str, code: int, compl
         node.stop_well()
 
 
-def test_a_file_where_a_wallet_should_be(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with running(tmp_path / "node") as node:
-        code, complaint = node.failure("createwallet", str(tmp_path / "file"))
-        assert code == -4 and complaint.startswith("Wallet file verification failed. ")
+UNKNOWN = "Failed to load database path '{0}/{1}'. Data is not in recognized format."
+ABSENT = "Failed to load database path '{0}/{1}'. Path does not exist."
+NO_FOLDER = "filesystem error: cannot create directories: Not a directory [{0}/{1}]"
+NO_PATH = (
+    "Invalid -wallet path '{1}'. -wallet path should point to a directory where wallet.dat and "
+    "database/log.?????????? files can be stored, a location where such a directory could be created, or "
+    '(for backwards compatibility) the name of an existing data file in -walletdir ("{0}")'
+)
+OTHERWISE = {
+    "file": ((-18, UNKNOWN), (-4, NO_FOLDER)),
+    "file/below": ((-18, ABSENT), (-4, NO_FOLDER)),
+    "folder": ((-18, UNKNOWN), None),
+    "folder/file": ((-4, NO_PATH), (-4, NO_PATH)),
+    "link": ((-4, NO_PATH), (-4, NO_PATH)),
+    "nowhere": ((-4, NO_PATH), (-4, NO_PATH)),
+    "pipe": ((-4, NO_PATH), (-4, NO_PATH)),
+    "none": ((-18, ABSENT), None),
+}
+"""Code and complaint of loadwallet and of createwallet, as Core's daemon gives them; {0}: the folder."""
+
+
+def fill(wallets: Path) -> None:
+    """Everything that is no wallet."""
+    (wallets / "folder").mkdir(parents=True)
+    (wallets / "file").write_text("no wallet")
+    (wallets / "folder" / "file").write_text("no wallet")
+    (wallets / "link").symlink_to("file")
+    (wallets / "nowhere").symlink_to("missing")
+    os.mkfifo(wallets / "pipe")
+
+
+def test_something_else_where_a_wallet_should_be(tmp_path: Path) -> None:
+    wallets = tmp_path / "regtest" / "wallets"
+    fill(wallets)
+    with running(tmp_path) as node:
+        for name, answers in OTHERWISE.items():
+            for method, answer in zip(("loadwallet", "createwallet"), answers, strict=True):
+                if answer is None:
+                    assert node.call(method, name) == {"name": name}
+                    continue
+                code, complaint = answer
+                wanted = "Wallet file verification failed. " + complaint.format(wallets, name)
+                assert node.failure(method, name) == (code, wanted), (method, name)
         node.stop_well()
+
+
+def test_the_start_ends_with_a_wallet_that_is_none(tmp_path: Path) -> None:
+    wallets = tmp_path / "regtest" / "wallets"
+    fill(wallets)
+    for name, complaint in (("file", UNKNOWN), ("folder/file", NO_PATH), ("", UNKNOWN)):
+        wanted = f"Error: {complaint.format(wallets, name)}\n".replace("/'", "'")
+        assert run_to_end(tmp_path, f"-wallet={name}") == (1, wanted)
