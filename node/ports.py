@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import socket
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -234,3 +235,19 @@ def daemon_workers(par: int) -> ThreadWorkers:
     """-par as workers of a node that has the process, and the machine, for itself."""
     threads = worker_threads(par)
     return ThreadWorkers(threads, threads if threads > 1 else 0)
+
+
+def look_up(host: str, names: bool) -> str | None:
+    """The first numeric address of host, which may be one; None if there is none. Blocks: for the start only.
+
+    names: host may also be the name of one, which the system knows.
+    """
+    flags = (socket.AI_ADDRCONFIG, 0) if names else (socket.AI_NUMERICHOST,)
+    for flag in flags:  # where only loopback has IPv6, the first leaves out what is numeric too
+        try:
+            found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=flag) if host else []
+        except (OSError, ValueError):
+            continue
+        if found:
+            return str(found[0][4][0])
+    return None

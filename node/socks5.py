@@ -12,6 +12,7 @@ from pybitcoind.chain.ports import Endpoint, Listener, Network, OnConnect, Rando
 from pybitcoind.p2p.messages.netaddress import NetAddress, NetworkId
 
 from .config import Config, ConfigError
+from .ports import look_up
 
 DEFAULT_PORT = 9050
 _NETWORKS = {
@@ -50,18 +51,19 @@ class Proxies:
     def of(cls, config: Config) -> Proxies:
         """From -proxy, -onion and -proxyrandomize. Raises ConfigError in Core's words."""
         proxies = cls(randomize=config.flag("proxyrandomize", True))
+        names = config.flag("dns", True)
         for text in config.values("proxy"):
             value, equals, net = text.rpartition("=") if "=" in text else (text, "", "")
             if equals and not net:
                 raise ConfigError(f"Invalid -proxy address or hostname, ends with '=': '{text}'")
             if net and net.lower() not in _NETWORKS:
                 raise ConfigError(f"Unrecognized network in -proxy='{text}': '{net.lower()}'")
-            proxies._set(list(_NETWORKS) if not net else [net.lower()], _proxy(value, "proxy"))
+            proxies._set(list(_NETWORKS) if not net else [net.lower()], _proxy(value, "proxy", names))
         onion = config.text("onion")
         if onion == "0":
             proxies.by_network.pop(NetworkId.TORV3, None)
         elif onion:
-            proxies._set(["onion"], _proxy(onion, "onion"))
+            proxies._set(["onion"], _proxy(onion, "onion", names))
         return proxies
 
     def _set(self, networks: list[str], proxy: Endpoint | None) -> None:
@@ -87,8 +89,8 @@ class Proxies:
         return self.by_network.get(address.network) if address.is_routable else None
 
 
-def _proxy(text: str, option: str) -> Endpoint | None:
-    """Where a proxy listens; None for "" and "0"."""
+def _proxy(text: str, option: str, names: bool) -> Endpoint | None:
+    """Where a proxy listens; None for "" and "0". names: those of hosts are looked up, once, at the start."""
     if text in ("", "0"):
         return None
     if text.startswith("unix:"):
@@ -97,9 +99,10 @@ def _proxy(text: str, option: str) -> Endpoint | None:
     if not colon or (":" in host and not host.endswith("]")):
         host, port = text, str(DEFAULT_PORT)
     host = host.strip("[]")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+    address = look_up(host, names) if port.isdecimal() and 0 < int(port) < 65536 else None
+    if address is None:
         raise ConfigError(f"Invalid -{option} address or hostname: '{text}'")
-    return host, int(port)
+    return address, int(port)
 
 
 def _text(host: str, port: int) -> str:

@@ -31,6 +31,8 @@ def test_which_proxy() -> None:
     p = proxies("-proxy=127.0.0.1", "-noonion", "-proxyrandomize=0")
     assert p.find((ONION, 8333)) is None and p.find(("8.8.8.8", 1)) == ("127.0.0.1", 9050)
     assert not p.randomize
+    p = proxies("-proxy=localhost:7")
+    assert p.text("ipv4") in ("127.0.0.1:7", "[::1]:7")  # looked up once, as in Core
     p = proxies("-proxy=127.0.0.1:1=onion")
     assert p.find(("8.8.8.8", 1)) is None and p.find((ONION, 1)) == ("127.0.0.1", 1)
     p = proxies("-proxy=127.0.0.1:1", "-proxy=0")
@@ -43,13 +45,16 @@ def test_which_proxy() -> None:
         ("-proxy=127.0.0.1:1=", "Invalid -proxy address or hostname, ends with '=': '127.0.0.1:1='"),
         ("-proxy=127.0.0.1:1=x", "Unrecognized network in -proxy='127.0.0.1:1=x': 'x'"),
         ("-proxy=:1", "Invalid -proxy address or hostname: ':1'"),
+        ("-proxy=a\0b", "Invalid -proxy address or hostname: 'a\0b'"),
+        ("-proxy=localhost -dns=0", "Invalid -proxy address or hostname: 'localhost'"),
+        ("-onion=name.invalid:9 -dns=0", "Invalid -onion address or hostname: 'name.invalid:9'"),
         ("-onion=127.0.0.1:x", "Invalid -onion address or hostname: '127.0.0.1:x'"),
         ("-proxy=unix:/x", "-proxy=unix:/x: proxies on Unix sockets are not supported yet."),
     ],
 )
 def test_bad_proxies(argument: str, message: str) -> None:
     with pytest.raises(ConfigError) as error:
-        proxies(argument)
+        proxies(*argument.split())
     assert str(error.value) == message
 
 
