@@ -195,7 +195,8 @@ class Activation:
             fork = None if start is None else self.index.tree.fork_with_chain(start)
             self.events.emit(TipChanged(tip, fork, self.ibd.active))
             self.on_tip(tip)
-            if 0 < self.options.stop_at_height <= tip.height and not self.stopped:
+            limit = self.options.stop_at_height
+            if limit and limit <= tip.height and not self.stopped:
                 self.stopped = True
                 if self.on_stop_height is not None:
                     self.on_stop_height()

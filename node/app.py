@@ -27,7 +27,7 @@ from pybitcoind.chain.storage.database import StorageError
 from pybitcoind.chain.storage.files import replace_file
 
 from .checks import web_port
-from .config import PORTS_FILE, Config, ConfigError, RebuildNeeded
+from .config import AND_ERROR, PORTS_FILE, Config, ConfigError, RebuildNeeded
 from .interpreter import settle
 from .log import DebugLog
 from .notify import run_command
@@ -209,9 +209,9 @@ class Node:
             self.error_prefix = "" if isinstance(error, RebuildNeeded) else "Error: "
             known = isinstance(error, (str, StorageError, ConfigError))
             self.error = str(error) if known else FATAL + _one_line(error)
-            self.debug_log.error(
-                self.error if known else f"A fatal internal error occurred: {_one_line(error)}"
-            )
+            told = self.error if known else f"A fatal internal error occurred: {_one_line(error)}"
+            for text in told.split(f"\n{AND_ERROR}"):
+                self.debug_log.error(text)
             if isinstance(error, BaseException) and not known:
                 self.debug_log.error("".join(traceback.format_exception(error)))
         self.stopping.set()

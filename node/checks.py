@@ -64,18 +64,14 @@ def total_memory() -> int:
 
 
 def check(config: Config) -> ChainParams:
-    """The network's parameters, if all is well. Raises ConfigError."""
+    """The network's parameters, if all is well. Raises ConfigError. See also `check_connections`."""
     _check_sections(config)
     _check_role(config)
     _check_indexes(config)
     _check_listening(config)
-    _check_network_values(config)
-    _check_privacy(config)
     _check_wallets(config)
     if config.values("test") and config.network != "regtest":
         raise ConfigError("-test=<option> can only be used with regtest")
-    if config.flag("acceptstalefeeestimates") and config.network != "regtest":
-        raise ConfigError(f"acceptstalefeeestimates is not supported on {config.network} chain.")
     if config.own_chain is not None:
         _check_own_chain(config, config.own_chain)
     params = network_params(config)
@@ -85,6 +81,15 @@ def check(config: Config) -> ChainParams:
     web_port(config, params)
     assert config.blocks_root
     return params
+
+
+def check_connections(config: Config) -> None:
+    """What is checked when the log is open already, as in Core. Raises ConfigError."""
+    _check_ports(config)
+    _check_privacy(config)
+    if config.flag("acceptstalefeeestimates") and config.network != "regtest":
+        raise ConfigError(f"acceptstalefeeestimates is not supported on {config.network} chain.")
+    _check_user_agent(config)
 
 
 def _check_own_chain(config: Config, params: ChainParams) -> None:
@@ -209,7 +214,7 @@ def _check_privacy(config: Config) -> None:
         )
 
 
-def _check_network_values(config: Config) -> None:
+def _check_ports(config: Config) -> None:
     for name in ("port", "rpcport"):
         text = config.text(name, "0")
         if not (text.isdecimal() and int(text) < 65536):
@@ -217,6 +222,9 @@ def _check_network_values(config: Config) -> None:
     for name in ("i2psam", "onion", "proxy", "bind", "rpcbind", "torcontrol", "whitebind"):
         for text in config.values(name):
             _check_host_port(name, text)
+
+
+def _check_user_agent(config: Config) -> None:
     comments = config.values("uacomment")
     for comment in comments:
         if not _SAFE_IN_COMMENT.fullmatch(comment):

@@ -35,6 +35,10 @@ CHAIN_FILE_SUFFIX = ".toml"
 """What ends so, or has a "/" in it, is for -chain a file."""
 
 
+AND_ERROR = "Error: "
+"""Begins each further line of a ConfigError that is an error of its own."""
+
+
 class ConfigError(Exception):
     """The node cannot start with these options; the text follows "Error: "."""
 

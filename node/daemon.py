@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pybitcoind.chain.storage.files import make_folders
 
 from .app import Node
-from .checks import check, warnings
+from .checks import check, check_connections, warnings
 from .config import Config, ConfigError
 from .lock import DirectoryLock
 from .log import DebugLog
@@ -92,7 +92,13 @@ def _run(config: Config) -> int:
         make_folders(blocks)
         with DirectoryLock(config.net_dir), DirectoryLock(blocks), _PidFile(config, log):
             _open_log(config, log)
-            return _run_node(Node(config, params, log, clock), lambda: started(True))
+            try:
+                check_connections(config)
+                node = Node(config, params, log, clock)
+            except ConfigError as error:
+                log.error(str(error))
+                raise
+            return _run_node(node, lambda: started(True))
     finally:
         started(False)
         log.close()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from ..config import Config, ConfigError
+from ..config import AND_ERROR, Config, ConfigError
 from . import aiohttp_parts as web
 from .aiohttp_parts import HttpRequestParserPy, RawRequestMessage
 from .amounts import Json, read_json, write_json
@@ -196,7 +196,7 @@ class RpcServer:
                     f"Invalid -rpcallowip subnet specification: {text}. Valid values are a single IP (e.g. "
                     "1.2.3.4), a network/netmask (e.g. 1.2.3.4/255.255.255.0), a network/CIDR (e.g. "
                     "1.2.3.4/24), all ipv4 (0.0.0.0/0), or all ipv6 (::/0). RFC4193 is allowed only if "
-                    "-cjdnsreachable=0."
+                    f"-cjdnsreachable=0.\n{AND_ERROR}{_FAILED_START}"
                 ) from None
         self._log.debug("http", f"Allowing HTTP connections from: {' '.join(map(str, allowed))} ")
         return allowed

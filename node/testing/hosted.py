@@ -18,7 +18,7 @@ from pybitcoind.chain.ports import Endpoint, Listener, Network, OnConnect, Ports
 from pybitcoind.chain.primitives.hashes import sha256
 from pybitcoind.chain.storage.database import MemoryStorage
 from pybitcoind.node.app import Node
-from pybitcoind.node.checks import check
+from pybitcoind.node.checks import check, check_connections
 from pybitcoind.node.config import Config, ConfigError
 from pybitcoind.node.log import DebugLog
 from pybitcoind.node.ports import InlineWorkers, SystemClock, SystemRandom
@@ -184,6 +184,7 @@ class HostedEngine:
         config = self._config()
         try:
             params = check(config)
+            check_connections(config)
         except ConfigError as error:
             raise NodeFailed(f"{self.spec.name}: {error}") from None
         clock = self.world.clock.node_clock()

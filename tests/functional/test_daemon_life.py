@@ -123,6 +123,42 @@ def test_options_that_stop_the_start(tmp_path: Path, argument: str, stderr: str 
     assert stderr is None or found == stderr
 
 
+ADDRESS = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
+FAILED_START = "Unable to start HTTP server. See debug log for details."
+SUBNET = (
+    "Invalid -rpcallowip subnet specification: x. Valid values are a single IP (e.g. 1.2.3.4), a "
+    "network/netmask (e.g. 1.2.3.4/255.255.255.0), a network/CIDR (e.g. 1.2.3.4/24), all ipv4 (0.0.0.0/0), "
+    "or all ipv6 (::/0). RFC4193 is allowed only if -cjdnsreachable=0."
+)
+
+
+@pytest.mark.parametrize(
+    ("argument", "errors"),
+    [
+        ("-proxy=x -dns=0", ["Invalid -proxy address or hostname: 'x'"]),
+        ("-proxy=1.2.3.4:0", ["Invalid port specified in -proxy: '1.2.3.4:0'"]),
+        ("-uacomment=a/b", ["User Agent comment (a/b) contains unsafe characters."]),
+        ("-rpcallowip=x", [SUBNET, FAILED_START]),
+    ],
+)
+def test_errors_after_the_log_is_open_are_in_it_too(tmp_path: Path, argument: str, errors: list[str]) -> None:
+    code, stderr = run_to_end(tmp_path, *argument.split())
+    assert (code, stderr) == (1, "".join(f"Error: {error}\n" for error in errors))
+    log = (tmp_path / "regtest" / "debug.log").read_text()
+    assert [line.partition("[error] ")[2] for line in log.splitlines() if "[error]" in line] == errors
+
+
+def test_a_negative_stop_height_stops_at_the_first_block(tmp_path: Path) -> None:
+    """Any number but 0 counts, as in Core: here the genesis block is made, and then the next one."""
+    assert run_to_end(tmp_path, "-stopatheight=-1") == (0, "")
+    with running(tmp_path, "-stopatheight=-1") as node:
+        assert node.call("getblockcount") == 0
+        node.call("generatetoaddress", 1, ADDRESS)
+        assert node.process.wait(30) == 0
+    with running(tmp_path) as node:
+        assert node.call("getblockcount") == 1
+
+
 def test_a_wallet_that_is_missing_is_told_and_skipped(tmp_path: Path) -> None:
     with Daemon(tmp_path, "-wallet=nosuch") as node:
         assert node.wait_ready().call("listwallets") == []

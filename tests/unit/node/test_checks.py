@@ -8,7 +8,7 @@ import pytest
 
 from pybitcoind.chain.params import regtest
 from pybitcoind.node import checks
-from pybitcoind.node.checks import check, filter_index_wanted, warnings, web_port
+from pybitcoind.node.checks import check, check_connections, filter_index_wanted, warnings, web_port
 from pybitcoind.node.config import Config, ConfigError
 from pybitcoind.node.peer_options import p2p_options
 from pybitcoind.node.policy_options import policy_settings
@@ -59,6 +59,7 @@ def test_what_stops_the_start(tmp_path: Path, argument: str, message: str) -> No
     with pytest.raises(ConfigError) as error:
         config = made(tmp_path, *argument.split())
         check(config)
+        check_connections(config)
         assert config.blocks_root
     assert str(error.value).startswith(message)
 
