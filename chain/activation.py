@@ -195,14 +195,18 @@ class Activation:
             fork = None if start is None else self.index.tree.fork_with_chain(start)
             self.events.emit(TipChanged(tip, fork, self.ibd.active))
             self.on_tip(tip)
-            limit = self.options.stop_at_height
-            if limit and limit <= tip.height and not self.stopped:
-                self.stopped = True
-                if self.on_stop_height is not None:
-                    self.on_stop_height()
+            self.look_at_stop_height()
         self._warn_of_invalid_chain()
         if self.write_due is not None:
             await self.write_due()
+
+    def look_at_stop_height(self) -> None:
+        """No more blocks once the tip is as high as that, as it may be from the start."""
+        tip, limit = self.tip, self.options.stop_at_height
+        if tip is not None and limit and limit <= tip.height:
+            self.stopped = True
+            if self.on_stop_height is not None:
+                self.on_stop_height()
 
     async def _mend(self, bring_back: bool) -> None:
         if self._disconnected and self.mend_mempool is not None:

@@ -76,8 +76,7 @@ class FullNode:
             node.debug_log.error(error.what)
             raise RebuildNeeded("Error loading block database") from None
         node.chain.activation.on_stop_height = node.request_stop
-        if node.chain.activation.stopped:  # at the genesis block: any height below it will do
-            node.request_stop()
+        node.chain.activation.look_at_stop_height()
         if node.chain.have_pruned and not node.chain.pruning:
             raise RebuildNeeded(
                 "You need to rebuild the database using -reindex to go back to unpruned mode.  This will "

@@ -148,15 +148,16 @@ def test_errors_after_the_log_is_open_are_in_it_too(tmp_path: Path, argument: st
     assert [line.partition("[error] ")[2] for line in log.splitlines() if "[error]" in line] == errors
 
 
-def test_a_negative_stop_height_stops_at_the_first_block(tmp_path: Path) -> None:
-    """Any number but 0 counts, as in Core: here the genesis block is made, and then the next one."""
+def test_a_stop_height_that_is_reached_already_stops_at_once(tmp_path: Path) -> None:
+    """Any number but 0 counts, as in Core."""
     assert run_to_end(tmp_path, "-stopatheight=-1") == (0, "")
-    with running(tmp_path, "-stopatheight=-1") as node:
-        assert node.call("getblockcount") == 0
+    with running(tmp_path, "-stopatheight=2") as node:
+        node.call("generatetoaddress", 1, ADDRESS)
         node.call("generatetoaddress", 1, ADDRESS)
         assert node.process.wait(30) == 0
-    with running(tmp_path) as node:
-        assert node.call("getblockcount") == 1
+    assert run_to_end(tmp_path, "-stopatheight=2") == (0, "")
+    with running(tmp_path, "-stopatheight=0") as node:
+        assert node.call("getblockcount") == 2
 
 
 def test_a_wallet_that_is_missing_is_told_and_skipped(tmp_path: Path) -> None:
