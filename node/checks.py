@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import time
 
 from pybitcoind.chain.consensus.limits import MAX_FUTURE_BLOCK_TIME
@@ -15,6 +16,9 @@ from .network_options import TEST_OPTIONS, network_params
 from .policy_options import policy_settings
 
 DB_CACHE_MIB, MIN_DB_CACHE_MIB = 450, 4
+HIGH_DB_CACHE_MIB = 1024
+"""The default on a machine with at least HIGH_DB_CACHE_MEMORY."""
+HIGH_DB_CACHE_MEMORY = 4 << 30
 ROLES = ("full", "miner", "spv")
 WEB_ABOVE_RPC = 3
 """The explorer's port on main is 8335: behind those of RPC, of peers, and of peers that come by Tor."""
@@ -51,8 +55,10 @@ def warnings(config: Config) -> list[str]:
 
 
 def db_cache_bytes(config: Config) -> int:
-    """What -dbcache says, at least the minimum."""
-    return max(config.number("dbcache", DB_CACHE_MIB), MIN_DB_CACHE_MIB) << 20
+    """What -dbcache says, at least the minimum; a default that the machine's memory can bear."""
+    much = sys.maxsize > 1 << 32 and total_memory() >= HIGH_DB_CACHE_MEMORY
+    default = HIGH_DB_CACHE_MIB if much else DB_CACHE_MIB
+    return max(config.number("dbcache", default), MIN_DB_CACHE_MIB) << 20
 
 
 def total_memory() -> int:

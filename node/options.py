@@ -82,7 +82,7 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
         ("daemon", "", "Run in the background as a daemon (default: 0)"),
         ("daemonwait", "", "As -daemon, but exit only when the start is done (default: 0)"),
         ("datadir", "<dir>", "Data directory (default: ~/.pybitcoind)"),
-        ("dbcache", "<n>", "Cache for coins in MiB (minimum 4, default: 450)"),
+        ("dbcache", "<n>", "Cache for coins in MiB (minimum 4, default: 1024, with less than 4 GiB: 450)"),
         ("debuglogfile", "<file>", "Log file, relative to the network's directory (default: debug.log)"),
         ("help", "", "Print this help message and exit (also -h or -?)"),
         ("includeconf", "<file>", "Further configuration file; only in bitcoin.conf"),

@@ -8,7 +8,14 @@ import pytest
 
 from pybitcoind.chain.params import regtest
 from pybitcoind.node import checks
-from pybitcoind.node.checks import check, check_connections, filter_index_wanted, warnings, web_port
+from pybitcoind.node.checks import (
+    check,
+    check_connections,
+    db_cache_bytes,
+    filter_index_wanted,
+    warnings,
+    web_port,
+)
 from pybitcoind.node.config import Config, ConfigError
 from pybitcoind.node.peer_options import p2p_options
 from pybitcoind.node.policy_options import policy_settings
@@ -88,6 +95,15 @@ def test_more_cache_than_there_is_memory(tmp_path: Path, monkeypatch: pytest.Mon
     assert told(4096, "-dbcache=3073") == [words]
     assert told(4096, "-dbcache=3000") == told(1024) == told(0, "-dbcache=99999") == []
     assert len(told(1024, "-dbcache=451")) == 1
+
+
+def test_the_default_cache_depends_on_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cache(memory_mib: int, *arguments: str) -> int:
+        monkeypatch.setattr(checks, "total_memory", lambda: memory_mib << 20)
+        return db_cache_bytes(made(tmp_path, *arguments)) >> 20
+
+    assert [cache(memory) for memory in (0, 1024, 4095, 4096, 64 << 10)] == [450, 450, 450, 1024, 1024]
+    assert [cache(4096, f"-dbcache={given}") for given in (-1, 0, 100)] == [4, 4, 100]
 
 
 def test_filter_index(tmp_path: Path) -> None:
