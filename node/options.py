@@ -112,6 +112,7 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
         ("bantime", "<n>", "Seconds that a manual ban lasts (default: 86400)"),
         ("bind", "<addr>[:<port>][=onion]", "Listen on this address (default: all)"),
         ("connect", "<ip>", "Connect to these nodes only; -noconnect: to none"),
+        ("dns", "", "Look up names given to -addnode, -connect, -seednode, -proxy, -onion (default: 1)"),
         ("dnsseed", "", "Ask DNS for addresses of peers if low on them (default: 1 unless -connect)"),
         ("externalip", "<ip>", "An address of ours, told to others; may be given more than once"),
         ("forcednsseed", "", "Ask DNS for addresses of peers in any case (default: 0)"),
@@ -299,7 +300,7 @@ _USED: dict[Category, tuple[tuple[str, str, str], ...]] = {
 
 NO_EFFECT_YET: dict[Category, str] = {
     Category.OPTIONS: "blocksxor dbbatchsize persistmempoolv1",
-    Category.CONNECTION: "asmap=<file> cjdnsreachable discover dns fixedseeds i2pacceptincoming listenonion "
+    Category.CONNECTION: "asmap=<file> cjdnsreachable discover fixedseeds i2pacceptincoming listenonion "
     "maxreceivebuffer=<n> maxsendbuffer=<n> natpmp "
     "torcontrol=<ip>:<port> torpassword=<pass> v2transport",
     Category.WALLET: "maxapsfee=<n> signer=<cmd>",

@@ -31,6 +31,7 @@ def p2p_options(config: Config, params: ChainParams) -> P2POptions:
         max_connections=config.number("maxconnections", 125),
         peer_timeout=config.number("peertimeout", 60),
         connect_timeout=max(config.number("timeout", 5000), 1) / 1000,
+        look_up_names=config.flag("dns", True),
         user_agent=user_agent(config.values("uacomment")),
         services=_services(config, spv),
         blocks_only=config.flag("blocksonly"),

@@ -54,6 +54,8 @@ class P2POptions:
     peer_timeout: int = 60
     """Seconds a new peer has to complete the handshake, and before its silence is judged."""
     connect_timeout: float = 5.0
+    look_up_names: bool = True
+    """-dns: peers may be given by name."""
     user_agent: bytes = user_agent()
     services: int = ServiceFlags.NETWORK | ServiceFlags.WITNESS | ServiceFlags.NETWORK_LIMITED
     blocks_only: bool = False

@@ -637,6 +637,8 @@ class PeerManager:
             try:
                 address, endpoint = None, split_host_port(target, self.params.port)
             except ValueError:
+                endpoint = ("", 0)
+            if not endpoint[0] or not self.options.look_up_names:
                 log.debug("net", f"Cannot resolve {target}")
                 return None
         if name and any(peer.name == name for peer in self.peers.values()):

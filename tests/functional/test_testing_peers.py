@@ -79,3 +79,14 @@ async def test_an_outside_client() -> None:
         await node.stop()
         with pytest.raises(AssertionError, match="no answer on port"):
             await client.getblockcount()
+
+
+async def test_names_are_not_looked_up_without_dns() -> None:
+    async with BitcoinNetwork(1, options=["dns=0", "debug=net"]) as network:
+        (node,) = network.nodes
+
+        async def refused() -> bool:
+            return any("Cannot resolve localhost:1" in line for line in node.log)
+
+        await node.rpc.addnode("localhost:1", "onetry")
+        await node.wait_until("the name refused", refused)
