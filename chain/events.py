@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .primitives.block import Block
 from .primitives.transaction import Transaction
@@ -39,16 +38,14 @@ class RemovalReason(Enum):
     REPLACED = "replaced"
 
 
-@dataclass(frozen=True, slots=True)
-class HeaderTip:
+class HeaderTip(NamedTuple):
     """The header with the most work that is not known to be invalid changed."""
 
     node: HeaderNode
     ibd: bool
 
 
-@dataclass(frozen=True, slots=True)
-class BlockConnected:
+class BlockConnected(NamedTuple):
     """The block became the tip of its chain; undo: the coins that it spent."""
 
     block: Block
@@ -57,8 +54,7 @@ class BlockConnected:
     role: ChainRole = ChainRole.ACTIVE
 
 
-@dataclass(frozen=True, slots=True)
-class BlockDisconnected:
+class BlockDisconnected(NamedTuple):
     """The block, the tip until then, was taken off again; undo: the coins that came back."""
 
     block: Block
@@ -67,15 +63,13 @@ class BlockDisconnected:
     role: ChainRole = ChainRole.ACTIVE
 
 
-@dataclass(frozen=True, slots=True)
-class SnapshotValidated:
+class SnapshotValidated(NamedTuple):
     """All blocks up to base, the block of a loaded snapshot, are validated: the active chain has no gap."""
 
     base: HeaderNode
 
 
-@dataclass(frozen=True, slots=True)
-class TipChanged:
+class TipChanged(NamedTuple):
     """One activation step is done. fork: the last block that old and new chain share."""
 
     tip: HeaderNode
@@ -83,8 +77,7 @@ class TipChanged:
     ibd: bool
 
 
-@dataclass(frozen=True, slots=True)
-class BlockChecked:
+class BlockChecked(NamedTuple):
     """A block was tried on top of the tip, or refused before: error is None if it is valid.
 
     Whoever sent it is to be judged by that, even if it could be connected only much later.
@@ -94,16 +87,14 @@ class BlockChecked:
     error: BlockInvalid | None
 
 
-@dataclass(frozen=True, slots=True)
-class NewPowValidBlock:
+class NewPowValidBlock(NamedTuple):
     """A block on top of the tip with work and the right transactions, not connected yet: relay it."""
 
     block: Block
     node: HeaderNode
 
 
-@dataclass(frozen=True, slots=True)
-class TxAdded:
+class TxAdded(NamedTuple):
     """sequence: the mempool's, one up for each addition and removal (Core's ZMQ sequence).
 
     vsize: as policy counts it; height: of the tip then. telling: how long it will wait says something about
@@ -118,8 +109,7 @@ class TxAdded:
     telling: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class TxRemoved:
+class TxRemoved(NamedTuple):
     """It left the mempool. sequence: as of TxAdded."""
 
     tx: Transaction
@@ -127,8 +117,7 @@ class TxRemoved:
     sequence: int
 
 
-@dataclass(frozen=True, slots=True)
-class RemovedForBlock:
+class RemovedForBlock(NamedTuple):
     """A block became the tip, at height; entries: what the mempool had of it, in its order.
 
     It follows their TxRemoved at once, while BlockConnected may be held back.

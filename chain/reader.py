@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .activation import Activation
 from .background import BackgroundSync
@@ -32,8 +32,7 @@ FEE_ESTIMATION_TIP_AGE = 3 * 60 * 60
 """Seconds; with an older tip blocks may be missing, and waiting times say nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChainOptions:
+class ChainOptions(NamedTuple):
     """How to run the chain. assume_valid, minimum_chainwork: None for the network's own.
 
     headers_only: an SPV node, with no bodies and no coins; its active chain is that of the best header.

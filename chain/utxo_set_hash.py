@@ -8,9 +8,8 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from .ports import Workers
 from .primitives.serialize import compact_size
@@ -38,8 +37,7 @@ class UtxoHashType(Enum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class UtxoSetStats:
+class UtxoSetStats(NamedTuple):
     """best_block: the block the coins stand for. hash: internal order; None if none was asked for.
 
     transactions: those with an unspent output. bogosize: a size that depends on no database.

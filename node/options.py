@@ -7,9 +7,9 @@ error.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 from textwrap import wrap
+from typing import NamedTuple
 
 
 class Category(Enum):
@@ -29,8 +29,7 @@ class Category(Enum):
     HIDDEN = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """param: how its value is shown in the help ("=<n>").
 
     network_only: in the top section of bitcoin.conf it counts for main only. sensitive: its value is not

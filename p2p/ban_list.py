@@ -5,7 +5,6 @@ Source: Bitcoin Core src/banman.cpp, netaddress.cpp (CSubNet).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from pybitcoind.chain.ports import Clock, Log
@@ -82,8 +81,7 @@ def _numeric(host: str) -> NetAddress:
     return NetAddress.from_host(host, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Ban:
+class Ban(NamedTuple):
     """created, until: wall time, seconds."""
 
     created: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import log1p
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pybitcoind.chain.header_tree import HeaderNode, HeaderTree
 from pybitcoind.chain.params import ChainParams
@@ -29,8 +29,7 @@ def user_agent(comments: Sequence[str] = ()) -> bytes:
     return f"/{NAME}:{VERSION}{'(' + '; '.join(comments) + ')' if comments else ''}/".encode()
 
 
-@dataclass(frozen=True, slots=True)
-class Bind:
+class Bind(NamedTuple):
     """Where to listen, and what peers that connect there may do (-whitebind)."""
 
     endpoint: Endpoint

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntFlag
+from typing import NamedTuple
 
 from .ban_list import Subnet
 
@@ -64,8 +64,7 @@ def parse_permissions(text: str, *, directions: bool = True) -> tuple[Permission
     return flags, inbound, outbound, rest
 
 
-@dataclass(frozen=True, slots=True)
-class WhitelistEntry:
+class WhitelistEntry(NamedTuple):
     """What peers of a subnet may do, whichever side the connection comes from."""
 
     subnet: Subnet

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from ..params import ALWAYS_ACTIVE, NEVER_ACTIVE, Bip9Deployment, ChainParams
 from ..script.flags import ScriptFlags
@@ -210,8 +211,7 @@ class SignalStatistics:
     signalling: tuple[bool, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class DeploymentInfo:
+class DeploymentInfo(NamedTuple):
     """What getdeploymentinfo says of a version bits deployment at a block (Core BIP9Info)."""
 
     state: ThresholdState

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..consensus.connect import script_failure_detail
 from ..consensus.context import HeaderContext
@@ -42,8 +43,7 @@ from .pool import Mempool
 _DISABLE_LOCK = 1 << 31
 
 
-@dataclass(frozen=True, slots=True)
-class Mode:
+class Mode(NamedTuple):
     """How a transaction is judged. bypass_limits: it was in a block, so fees and limits do not count."""
 
     time: int

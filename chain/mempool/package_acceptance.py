@@ -7,7 +7,6 @@ owner task.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from ..consensus.errors import TxFault, TxInvalid
 from ..policy.ephemeral import unspent_dust
@@ -77,7 +76,7 @@ async def submit_package(
     if hopeless:
         answer.fail(PackageFault.TX, _FAILED)
     elif together:
-        mode = replace(single, package_feerates=True, allow_sibling_eviction=False)
+        mode = single._replace(package_feerates=True, allow_sibling_eviction=False)
         if len(together) == 1:
             mode = single
         joint = await _accept_together(acceptance, together, mode)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import NamedTuple
 
 from ..consensus.errors import TxInvalid
 from ..primitives.transaction import Transaction
 
 
-@dataclass(frozen=True, slots=True)
-class TxAccept:
+class TxAccept(NamedTuple):
     """A transaction that was taken in, or would be.
 
     fee: satoshis, without deltas. effective_feerate: satoshis per 1000 vbytes, with deltas, of the
@@ -27,16 +27,14 @@ class TxAccept:
     replaced: Sequence[Transaction] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class AlreadyInMempool:
+class AlreadyInMempool(NamedTuple):
     """The same transaction was there before."""
 
     fee: int
     vsize: int
 
 
-@dataclass(frozen=True, slots=True)
-class OtherWitness:
+class OtherWitness(NamedTuple):
     """The same transaction with another witness is there: wtxid."""
 
     wtxid: bytes

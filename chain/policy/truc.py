@@ -7,7 +7,7 @@ parent it is small. So nobody can pin it by hanging large or many children on it
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..primitives.hashes import hash_hex
 from ..primitives.transaction import Transaction
@@ -16,8 +16,7 @@ TRUC_VERSION = 3
 MAX_VSIZE, MAX_CHILD_VSIZE = 10_000, 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(NamedTuple):
     """A parent in the mempool. ancestors and descendants count it too.
 
     children: txids of all its descendants, the lone child being the one that may be evicted for a sibling;

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from . import help as help_text
 from .amounts import Json, JsonObject
@@ -43,8 +43,7 @@ OPTIONAL: Final = _Missing.OPTIONAL
 """As default: the argument may be left out and then is None."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arg:
+class Arg(NamedTuple):
     """One argument, or one member of an object or array argument.
 
     default: REQUIRED, OPTIONAL, or the JSON value that stands for a missing one (None: use `hint`).
