@@ -18,7 +18,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable
-from dataclasses import astuple, replace
+from dataclasses import replace
 from hashlib import sha256
 from types import MappingProxyType
 from typing import TypeVar
@@ -347,7 +347,7 @@ def _definition(params: ChainParams) -> str:
         "times": [params.pow_target_spacing, params.pow_target_timespan],
         "rules": [params.pow_no_retargeting, params.pow_allow_min_difficulty, params.enforce_bip94],
         "buried": [getattr(params, f"{name}_height") for name in _BURIED],
-        "signalled": {name: astuple(row) for name, row in params.deployments.items()},
+        "signalled": {name: tuple(row) for name, row in params.deployments.items()},
         "prefixes": [params.pubkey_prefix.hex(), params.script_prefix.hex(), params.secret_prefix.hex()],
         "keys": [params.xpub_prefix.hex(), params.xprv_prefix.hex(), params.bech32_hrp],
     }

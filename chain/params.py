@@ -22,8 +22,7 @@ ALWAYS_ACTIVE = -1
 NO_TIMEOUT = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Bip9Deployment:
+class Bip9Deployment(NamedTuple):
     """A soft fork signalled by version bits (BIP 9). start and timeout: median time past, seconds."""
 
     bit: int

@@ -113,5 +113,5 @@ def _version_bits(config: Config, params: ChainParams, text: str) -> ChainParams
             f"min_activation_height={height}",
         )
     )
-    changed = replace(deployment, start_time=start, timeout=timeout, min_activation_height=height)
+    changed = deployment._replace(start_time=start, timeout=timeout, min_activation_height=height)
     return replace(params, deployments=MappingProxyType({**params.deployments, fields[0]: changed}))

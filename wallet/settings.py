@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 OUTPUT_TYPES = ("legacy", "p2sh-segwit", "bech32", "bech32m")
 """In Core's order, which is that of its messages."""
 
 
-@dataclass(frozen=True, slots=True)
-class WalletSettings:
+class WalletSettings(NamedTuple):
     """Feerates in satoshis per 1000 vbytes."""
 
     keypool: int = 1000

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 MAX_STANDARD_TX_WEIGHT = 400_000
 
 
-@dataclass(frozen=True, slots=True)
-class PolicySettings:
+class PolicySettings(NamedTuple):
     """Feerates in satoshis per 1000 vbytes. Each field is one of Core's options, named beside it."""
 
     min_relay_feerate: int = 100

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .amounts import Json
 from .errors import RpcCode, RpcError, misc_error
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
     from .registry import Registry
 
 
-@dataclass(frozen=True, slots=True)
-class RpcContext:
+class RpcContext(NamedTuple):
     """wallet_name: from the path /wallet/NAME, None for "/". user: who authenticated.
 
     given: how many arguments the caller passed, for the few methods that act on it.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from .arguments import ARR, OBJ, RANGE, STR
 from .registry import OPTIONAL, Arg, Result, ResultType, cli
 
@@ -119,7 +117,7 @@ def elided(results: tuple[Result, ...], text: str, *shown: str) -> tuple[Result,
         if result.key in shown:
             out.append(result)
         else:
-            out.append(replace(result, elision=text if first else ""))
+            out.append(result._replace(elision=text if first else ""))
             first = False
     return tuple(out)
 

@@ -13,7 +13,7 @@ out arrives as its default, or None. What it returns is JSON with Amount and Rea
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from importlib import import_module
 from types import ModuleType
@@ -117,8 +117,7 @@ class ResultType(Enum):
     OBJ_DYN = ("object", "dyn")
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What a method returns, or a part of it. key: its name in the object around it.
 
     condition: when this is the result ("verbose=true"), for methods with several.
@@ -208,7 +207,7 @@ class Method:
         if wrong:
             raise type_error(f"Wrong type passed:\n{pretty(wrong, 4)}")
         ready = [arg.convert(value) for arg, value in zip(self.args, values, strict=True)]
-        result = await self.handler(replace(ctx, given=given), *ready)
+        result = await self.handler(ctx._replace(given=given), *ready)
         if check_result and self.results:
             self._check_result(result)
         return result

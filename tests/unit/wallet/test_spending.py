@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from wallet_world import NOBODY, SETTINGS, WalletWorld, wallet_world
 
@@ -142,7 +140,7 @@ async def test_refusals_in_cores_words() -> None:
 
 
 async def test_without_estimates_and_fallback_a_feerate_is_asked_for() -> None:
-    settings = replace(SETTINGS, fallback_feerate=0, fallback_allowed=False)
+    settings = SETTINGS._replace(fallback_feerate=0, fallback_allowed=False)
     async with wallet_world(settings=settings) as world:
         payer, _ = await world.wallets.create("payer", seed=bytes(32))
         await world.mine(1, payer)

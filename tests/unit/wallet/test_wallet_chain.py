@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 from ports import make_ports
@@ -200,7 +199,7 @@ async def test_look_ahead_grows_while_blocks_are_read() -> None:
 
 
 async def test_abandoned_inputs_may_be_spent_again() -> None:
-    async with wallet_world(settings=replace(SETTINGS, broadcast=False)) as world:
+    async with wallet_world(settings=SETTINGS._replace(broadcast=False)) as world:
         alice = await funded(world)
         tx = await world.pay(alice, NOBODY, COIN)
         assert alice.balance().trusted == 0
