@@ -1,13 +1,12 @@
 """libsecp256k1: the one file that touches coincurve's private binding (pinned in setup.cfg, names tested).
 
 Keys and signatures go in and out as bytes. Every call into C releases the interpreter lock, so checks run on
-as many threads as there are; the structs that C fills are kept and used again, one set a thread.
-Sizes are checked here, because C reads what it was promised.
+as many threads as there are; each fills structs of its own. Sizes are checked here, because C reads what it
+was promised.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from typing import Any, NamedTuple, TypeAlias
@@ -27,16 +26,7 @@ _schnorr_verify: Any = lib.secp256k1_schnorrsig_verify
 _tweak_add_check: Any = lib.secp256k1_xonly_pubkey_tweak_add_check
 
 _COMPRESSED, _UNCOMPRESSED = lib.SECP256K1_EC_COMPRESSED, lib.SECP256K1_EC_UNCOMPRESSED
-
-
-class _Scratch(threading.local):
-    """The struct that verification fills, one a thread."""
-
-    def __init__(self) -> None:
-        self.sig = ffi.new("secp256k1_ecdsa_signature *")
-
-
-_scratch = _Scratch()
+_SIG = ffi.typeof("secp256k1_ecdsa_signature *")
 
 
 # --- public keys ready for use ----------------------------------------------------------------------
@@ -75,7 +65,7 @@ def keep_keys(enabled: bool) -> None:
 
 def verify_ecdsa(pubkey: bytes, sig: bytes, msg32: bytes) -> bool:
     """Whether sig, DER of any laxity without hash type, signs msg32 with pubkey; high S is good too."""
-    key, parsed = _parse_pubkey(pubkey), _scratch.sig
+    key, parsed = _parse_pubkey(pubkey), ffi.new(_SIG)
     if len(msg32) != 32 or key is None:
         return False
     compact = parse_lax_der(sig)
@@ -92,7 +82,7 @@ def verify_ecdsa_der(pubkey: bytes, sig: bytes, msg32: bytes, high_s: bool = Tru
     shortest and not negative, for C takes a negative one as zero, and the lax parser as positive.
     high_s: whether S may be more than half the group order.
     """
-    key, parsed = _parse_pubkey(pubkey), _scratch.sig
+    key, parsed = _parse_pubkey(pubkey), ffi.new(_SIG)
     if key is None or not _parse_der(_static, parsed, sig, len(sig) - 1):
         return False
     if _ecdsa_verify(_static, parsed, msg32, key):
@@ -143,7 +133,7 @@ def unproven(claims: Sequence[Claim]) -> list[Claim]:
     in the processor's cache, and the interpreter's lock is needed for a moment only.
     """
     failed = []
-    scratch, static = _scratch.sig, _static
+    scratch, static = ffi.new(_SIG), _static
     parse_pubkey, parse_xonly = _parse_pubkey, _parse_xonly
     for claim in claims:
         kind, key, sig, msg32, _ = claim
