@@ -11,7 +11,7 @@ entry in and one out and never reaches the disk:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import Protocol, final
 
 from .coin_memory import CoinMemory
 from .primitives.transaction import Coin, OutPoint
@@ -28,6 +28,7 @@ class CoinSource(Protocol):
     ) -> None: ...
 
 
+@final
 class CoinsCache:
     """The coins of one chainstate. Written to on the owner task only.
 

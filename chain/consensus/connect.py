@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from ..params import ChainParams
 from ..primitives.block import Block
@@ -30,7 +31,7 @@ from .limits import (
 from .sigops import input_sigops, legacy_sigops
 from .transactions import check_tx_inputs, locks_passed, sequence_locks
 
-_new = tuple.__new__
+_new: Final = tuple.__new__
 
 BIP30_EXCEPTIONS = {
     91842: hash_from_hex("00000000000a4d0a398161ffc163c503763b1f4360639393e0e4c8e300e0caec"),

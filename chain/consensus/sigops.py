@@ -7,13 +7,15 @@ all others are walked through.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from ..primitives.transaction import Coin, Transaction
 from ..script.flags import ScriptFlags
 from ..script.script import count_sigops, last_push
 from .limits import WITNESS_SCALE_FACTOR
 
-_P2SH, _WITNESS = int(ScriptFlags.P2SH), int(ScriptFlags.WITNESS)
+_P2SH: Final = int(ScriptFlags.P2SH)
+_WITNESS: Final = int(ScriptFlags.WITNESS)
 
 
 def legacy_sigops(tx: Transaction) -> int:

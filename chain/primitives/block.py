@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from typing import final
 
 from .hashes import ZERO_HASH, sha256d
 from .serialize import DecodeError, compact_size, read_compact_size
@@ -13,17 +14,26 @@ HEADER_SIZE = 80
 _HEADER = struct.Struct("<i32s32sIII")
 
 
+@final
 class BlockHeader:
     """The 80 bytes that are hashed for proof of work. version: int32; time, bits, nonce: uint32."""
 
     __slots__ = ("_hash", "bits", "merkle_root", "nonce", "prev_hash", "raw", "time", "version")
 
     def __init__(
-        self, version: int, prev_hash: bytes, merkle_root: bytes, time: int, bits: int, nonce: int
+        self,
+        version: int,
+        prev_hash: bytes,
+        merkle_root: bytes,
+        time: int,
+        bits: int,
+        nonce: int,
+        raw: bytes | None = None,
     ) -> None:
+        """raw: what the others are packed to, where it is at hand."""
         self.version, self.prev_hash, self.merkle_root = version, prev_hash, merkle_root
         self.time, self.bits, self.nonce = time, bits, nonce
-        self.raw = _HEADER.pack(version, prev_hash, merkle_root, time, bits, nonce)
+        self.raw = _HEADER.pack(version, prev_hash, merkle_root, time, bits, nonce) if raw is None else raw
         self._hash: bytes | None = None
 
     @classmethod
@@ -31,17 +41,8 @@ class BlockHeader:
         """From exactly 80 bytes; DecodeError otherwise."""
         if len(raw) != HEADER_SIZE:
             raise DecodeError("a block header has 80 bytes")
-        header = cls.__new__(cls)
-        (
-            header.version,
-            header.prev_hash,
-            header.merkle_root,
-            header.time,
-            header.bits,
-            header.nonce,
-        ) = _HEADER.unpack(raw)
-        header.raw, header._hash = bytes(raw), None
-        return header
+        version, prev_hash, merkle_root, time, bits, nonce = _HEADER.unpack(raw)
+        return cls(version, prev_hash, merkle_root, time, bits, nonce, bytes(raw))
 
     @property
     def hash(self) -> bytes:
@@ -59,6 +60,7 @@ class BlockHeader:
         return f"BlockHeader({self.hash[::-1].hex()})"
 
 
+@final
 class Block:
     """A header and its transactions, with the bytes they came from."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import builtins
 import struct
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import TypeVar, final
 
 T = TypeVar("T")
 
@@ -60,6 +60,7 @@ def var_bytes(data: bytes) -> bytes:
     return compact_size(len(data)) + data
 
 
+@final
 class Reader:
     """Takes values off the front of a byte string; every read past the end is a DecodeError."""
 
@@ -144,6 +145,7 @@ class Reader:
             raise DecodeError(f"{len(self.buf) - self.pos} trailing bytes")
 
 
+@final
 class Writer:
     """Collects serialized values; `getvalue()` joins them."""
 

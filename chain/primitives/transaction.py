@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple, final
 
 from .hashes import ZERO_HASH, sha256d
 from .serialize import DecodeError, compact_size, read_compact_size, var_bytes
 
-COIN = 100_000_000
-MAX_MONEY = 21_000_000 * COIN
-WITNESS_SCALE_FACTOR = 4
-SEQUENCE_FINAL = 0xFFFFFFFF
+COIN: Final = 100_000_000
+MAX_MONEY: Final = 21_000_000 * COIN
+WITNESS_SCALE_FACTOR: Final = 4
+SEQUENCE_FINAL: Final = 0xFFFFFFFF
 
-_HEAD, _TAIL = struct.Struct("<I"), struct.Struct("<I")
-_VOUT_INDEX, _SEQUENCE, _VALUE = struct.Struct("<I"), struct.Struct("<I"), struct.Struct("<q")
-_INPUT, _OUTPUT = struct.Struct("<32sIBI"), struct.Struct("<qB")
+_U32: Final = struct.Struct("<I")
+_VALUE: Final = struct.Struct("<q")
+_INPUT: Final = struct.Struct("<32sIBI")
+_OUTPUT: Final = struct.Struct("<qB")
 """Up to the length of the script; the sequence of an input follows at once where it has no script."""
-EMPTY_INPUT_SIZE = _INPUT.size
+EMPTY_INPUT_SIZE: Final = 41
 
 
 class OutPoint(NamedTuple):
@@ -35,7 +36,7 @@ class OutPoint(NamedTuple):
         return self.vout == 0xFFFFFFFF and self.txid == ZERO_HASH
 
     def serialize(self) -> bytes:
-        return self.txid + _VOUT_INDEX.pack(self.vout)
+        return self.txid + _U32.pack(self.vout)
 
 
 NULL_OUTPOINT = OutPoint(ZERO_HASH, 0xFFFFFFFF)
@@ -49,7 +50,7 @@ class TxIn(NamedTuple):
     sequence: int = SEQUENCE_FINAL
 
     def serialize(self) -> bytes:
-        return self.prevout.serialize() + var_bytes(self.script_sig) + _SEQUENCE.pack(self.sequence)
+        return self.prevout.serialize() + var_bytes(self.script_sig) + _U32.pack(self.sequence)
 
 
 class TxOut(NamedTuple):
@@ -76,9 +77,10 @@ class Coin(NamedTuple):
 
 
 Witness = tuple[bytes, ...]
-_new = tuple.__new__
+_new: Final = tuple.__new__
 
 
+@final
 class Transaction:
     """A transaction, immutable. Make one with `parse`, `decode` or `make`.
 
@@ -147,12 +149,12 @@ class Transaction:
         """A transaction from its parts. witness: empty, or one stack per input."""
         if witness and len(witness) != len(vin):
             raise ValueError("one witness stack per input")
-        tx = cls.__new__(cls)
+        tx = cls()
         tx.version, tx.locktime = version, locktime
         tx.vin, tx.vout = tuple(vin), tuple(vout)
         tx.witness = tuple(tuple(stack) for stack in witness) if any(witness) else ()
         tx._txid = tx._wtxid = tx.sigops = None
-        parts = [_HEAD.pack(version)]
+        parts = [_U32.pack(version)]
         if tx.witness:
             parts.append(b"\x00\x01")
         parts.append(compact_size(len(tx.vin)))
@@ -167,16 +169,16 @@ class Transaction:
             for stack in tx.witness:
                 parts.append(compact_size(len(stack)))
                 parts += [var_bytes(item) for item in stack]
-        parts.append(_TAIL.pack(locktime))
+        parts.append(_U32.pack(locktime))
         tx.raw = b"".join(parts)
         return tx
 
     @classmethod
     def _parse(cls, buf: bytes, start: int, allow_witness: bool) -> tuple[Transaction, int]:
         # One function and one call of struct for each input and output: this is run for every one there is.
-        tx = cls.__new__(cls)
+        tx = cls()
         tx._txid = tx._wtxid = tx.sigops = None
-        (tx.version,) = _HEAD.unpack_from(buf, start)
+        (tx.version,) = _U32.unpack_from(buf, start)
         pos = start + 4
         flags = 0
         if allow_witness and buf[pos] == 0:
@@ -205,7 +207,7 @@ class Transaction:
             else:
                 length, pos = read_compact_size(buf, pos + 36)
             end = pos + length
-            (sequence,) = _SEQUENCE.unpack_from(buf, end)
+            (sequence,) = _U32.unpack_from(buf, end)
             vin.append(_new(TxIn, (_new(OutPoint, (txid, vout)), buf[pos:end], sequence)))
             pos = end + 4
         tx.vin = tuple(vin)
@@ -264,7 +266,7 @@ class Transaction:
         return pos
 
     def _finish(self, buf: bytes, start: int, pos: int) -> tuple[Transaction, int]:
-        (self.locktime,) = _TAIL.unpack_from(buf, pos)
+        (self.locktime,) = _U32.unpack_from(buf, pos)
         end = pos + 4
         self.raw = buf if start == 0 and end == len(buf) else buf[start:end]
         return self, end

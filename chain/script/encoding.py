@@ -5,15 +5,19 @@ A signature in a script is DER with one byte behind it, the hash type; so sizes 
 
 from __future__ import annotations
 
+from typing import Final
+
 from .errors import ScriptError
 from .flags import ScriptFlags
 
-SIGHASH_DEFAULT = 0
+SIGHASH_DEFAULT: Final = 0
 """Taproot only: as ALL, with no byte for it."""
-SIGHASH_ALL, SIGHASH_NONE, SIGHASH_SINGLE = 1, 2, 3
-SIGHASH_ANYONECANPAY = 0x80
+SIGHASH_ALL: Final = 1
+SIGHASH_NONE: Final = 2
+SIGHASH_SINGLE: Final = 3
+SIGHASH_ANYONECANPAY: Final = 0x80
 
-HASH_TYPE_NAMES = {
+HASH_TYPE_NAMES: Final = {
     SIGHASH_ALL: "ALL",
     SIGHASH_NONE: "NONE",
     SIGHASH_SINGLE: "SINGLE",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from coincurve._libsecp256k1 import ffi, lib
 
@@ -123,7 +123,10 @@ class Claim(NamedTuple):
     owner: Any
 
 
-ECDSA, LOW_S, SCHNORR, TWEAK = range(4)
+ECDSA: Final = 0
+LOW_S: Final = 1
+SCHNORR: Final = 2
+TWEAK: Final = 3
 
 
 def unproven(claims: Sequence[Claim]) -> list[Claim]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias, final
 
 from ..primitives.hashes import sha256, sha256d
 from ..primitives.serialize import compact_size, var_bytes
@@ -19,21 +19,22 @@ from .script import ScriptParseError, read_op
 
 SpentOutput: TypeAlias = TxOut | Coin
 
-_U32, _I64 = struct.Struct("<I"), struct.Struct("<q")
-_u32, _i64 = _U32.pack, _I64.pack
+_u32: Final = struct.Struct("<I").pack
+_i64: Final = struct.Struct("<q").pack
 _ONE = b"\x01" + bytes(31)
 _BLANK_OUTPUT = b"\xff" * 8 + b"\0"
 """An output of -1 satoshi with an empty script."""
-_BLANK_INPUT = struct.Struct("<32sIBI")
-_BLANK_INPUT_SIZE = _BLANK_INPUT.size
-_STEP = 32
+_BLANK_INPUT: Final = struct.Struct("<32sIBI")
+_BLANK_INPUT_SIZE: Final = _BLANK_INPUT.size
+_STEP: Final = 32
 """Inputs between two states that LegacyRun keeps."""
-_STEP_SIZE = _STEP * _BLANK_INPUT_SIZE
-_TAPSIGHASH = hashlib.sha256(hashlib.sha256(b"TapSighash").digest() * 2)
-_OUTPUT_MASK = 3
-_BASE_MASK = 0x1F
+_STEP_SIZE: Final = _STEP * _BLANK_INPUT_SIZE
+_TAPSIGHASH: Final = hashlib.sha256(hashlib.sha256(b"TapSighash").digest() * 2)
+_OUTPUT_MASK: Final = 3
+_BASE_MASK: Final = 0x1F
 
 
+@final
 class TxDigests:
     """Hashes over parts of one transaction that all its inputs sign, each made when first needed.
 
@@ -145,6 +146,7 @@ class TxDigests:
         return head
 
 
+@final
 class LegacyRun:
     """The legacy hash with SIGHASH_ALL, for all inputs of a transaction.
 

@@ -11,10 +11,10 @@ taproot are in templates_taproot.py.
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Callable, Sequence
-from hashlib import sha256 as _sha256
-from typing import Any
+from typing import Any, Final
 
 from ..primitives.hashes import hash160, sha256
 from ..primitives.serialize import var_bytes
@@ -27,18 +27,21 @@ from .secp import ECDSA, LOW_S, SCHNORR, Claim, unproven, verify_ecdsa_der
 from .sighash import TxDigests, legacy_digest, segwit_v0_sighash, taproot_sighash
 from .templates_taproot import script_path
 
-_LOW_S, _P2SH = int(ScriptFlags.LOW_S), int(ScriptFlags.P2SH)
-_P2SH_WITNESS = int(ScriptFlags.P2SH | ScriptFlags.WITNESS)
-_P2SH_WITNESS_TAPROOT = int(ScriptFlags.P2SH | ScriptFlags.WITNESS | ScriptFlags.TAPROOT)
+_LOW_S: Final = int(ScriptFlags.LOW_S)
+_P2SH: Final = int(ScriptFlags.P2SH)
+_P2SH_WITNESS: Final = int(ScriptFlags.P2SH | ScriptFlags.WITNESS)
+_P2SH_WITNESS_TAPROOT: Final = int(ScriptFlags.P2SH | ScriptFlags.WITNESS | ScriptFlags.TAPROOT)
 
-_u32 = struct.Struct("<I").pack
-_key_hash_part = struct.Struct("<32sI4s20s2sqI").pack
+_sha256: Final = hashlib.sha256
+_u32: Final = struct.Struct("<I").pack
+_key_hash_part: Final = struct.Struct("<32sI4s20s2sqI").pack
 """Outpoint, script code of a key hash, amount and sequence: what BIP 143 puts in the middle."""
 
-_LEAST_SIG, _MOST_SIG = 26, 73
+_LEAST_SIG: Final = 26
+_MOST_SIG: Final = 73
 """A shorter one could stand in a P2PKH script and be cut out of what it signs; none longer is strict DER."""
 
-_new = tuple.__new__
+_new: Final = tuple.__new__
 
 
 def accepts(tx: Transaction, index: int, value: int, script: bytes, flags: int, digests: TxDigests) -> bool:
