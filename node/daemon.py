@@ -15,6 +15,7 @@ from pybitcoind.chain.storage.files import make_folders
 from .app import Node
 from .checks import check, check_connections, warnings
 from .config import Config, ConfigError
+from .interpreter import is_compiled
 from .lock import DirectoryLock
 from .log import DebugLog
 from .options import help_message
@@ -69,6 +70,8 @@ def _run(config: Config) -> int:
     clock = SystemClock()
     log = DebugLog(lambda: clock.mock_time)
     log.info(version_line("daemon").rstrip())
+    if is_compiled():
+        log.info("Blocks are read and checked by compiled modules")
     _make_directories(config)
     config.read_settings()
     config.write_settings()

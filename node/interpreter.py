@@ -19,6 +19,14 @@ is_ours = False
 """The process is the daemon's: nobody else's code runs in it, or imports what it imports."""
 
 
+def is_compiled() -> bool:
+    """Whether the modules that blocks spend their time in were compiled when this was installed (setup.py).
+
+    To be asked when they have been imported.
+    """
+    return "pybitcoind.chain.compiled__mypyc" in sys.modules
+
+
 def prepare_start() -> None:
     """A start makes little garbage and much that stays: nothing is collected until `settle`."""
     global is_ours

@@ -118,6 +118,28 @@ def test_size(path: Path) -> None:
         assert len(path.read_text().splitlines()) <= 800
 
 
+def compiled_files() -> list[Path]:
+    """What setup.py has mypyc compile where it is asked to."""
+    for node in ast.parse((ROOT / "setup.py").read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "COMPILED":
+            rooms = ast.literal_eval(node.value).items()
+            return [ROOT / "chain" / room / f"{name}.py" for room, names in rooms for name in names]
+    raise AssertionError("setup.py names no COMPILED")
+
+
+@pytest.mark.parametrize("path", compiled_files(), ids=name_of)
+def test_classes_can_be_compiled(path: Path) -> None:
+    """mypyc makes C structs of classes: none may be derived from by what is interpreted, so each is final,
+    and none may derive from one whose instances are more than that (threading.local's had one state for all
+    threads)."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ClassDef):
+            bases = {ast.unparse(base) for base in node.bases}
+            assert bases <= {"NamedTuple", "Protocol", "ValueError"}, f"{node.name} derives from {bases}"
+            marks = {ast.unparse(mark).partition("(")[0] for mark in node.decorator_list}
+            assert bases or marks & {"final", "dataclass"}, f"{node.name} is not final"
+
+
 def test_map() -> None:
     """Every file has its place in the map of docs/architecture.md, and what the map names is there."""
     named: dict[str, set[str]] = {}

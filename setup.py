@@ -1,0 +1,70 @@
+"""What PYBITCOIND_COMPILE=1 adds to a build: the modules that blocks spend their time in, compiled by mypyc.
+
+The source stays as it is, and runs uncompiled everywhere else; docs/performance.md tells what it gives. All
+else about the package is in setup.cfg.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CCompilerError, ExecError
+
+COMPILED = {
+    "": ["coins_cache"],
+    "primitives": ["hashes", "serialize", "transaction", "block", "merkle"],
+    "script": ["encoding", "script", "secp", "sighash", "taproot", "templates", "templates_taproot"],
+    "consensus": ["limits", "sigops", "transactions", "witness_commitment", "blocks", "connect"],
+}
+"""Files by their place in chain/. Compiled code keeps the interpreter's lock until it returns or C lets go of
+it: so it may run over an input or the parts of a block, but what runs scripts is interpreted.
+"""
+
+LIBRARY = "pybitcoind.chain.compiled"
+MYPYC = "mypy ~= 2.4"
+BASES = Path("build/typing")
+"""Holds a link by which mypy finds chain/ as pybitcoind.chain."""
+
+
+def extensions() -> list[Extension]:
+    try:
+        from mypyc.build import mypycify
+    except ImportError:
+        raise SystemExit(f"PYBITCOIND_COMPILE needs mypyc, which is in {MYPYC}") from None
+    BASES.mkdir(parents=True, exist_ok=True)
+    if not (BASES / "pybitcoind").is_symlink():
+        (BASES / "pybitcoind").symlink_to("../..")
+    os.environ["MYPYPATH"] = str(BASES)
+    flags = ["--config-file=", "--namespace-packages", "--explicit-package-bases", "--ignore-missing-imports"]
+    flags += ["--follow-imports=silent"]  # what is not compiled is not this build's to judge
+    chain = BASES / "pybitcoind" / "chain"
+    paths = [str(chain / room / f"{name}.py") for room, names in COMPILED.items() for name in names]
+    made: list[Extension] = mypycify([*flags, *paths], group_name=LIBRARY, target_dir="build/mypyc")
+    return made
+
+
+class Compile(build_ext):
+    """Knows what there is to build only when it builds: before, mypyc may not be installed."""
+
+    def finalize_options(self) -> None:
+        self.distribution.ext_modules = extensions()
+        super().finalize_options()
+
+    def run(self) -> None:
+        try:
+            super().run()
+        except (CCompilerError, ExecError) as error:
+            raise SystemExit(f"PYBITCOIND_COMPILE needs a C compiler and Python's headers: {error}") from None
+
+
+if os.environ.get("PYBITCOIND_COMPILE", "0") not in ("", "0"):
+    setup(
+        setup_requires=[MYPYC],
+        ext_modules=[Extension(LIBRARY, [])],
+        cmdclass={"build_ext": Compile},
+    )
+else:
+    setup()
