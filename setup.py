@@ -7,6 +7,7 @@ else about the package is in setup.cfg.
 from __future__ import annotations
 
 import os
+import sysconfig
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -54,6 +55,10 @@ class Compile(build_ext):
         super().finalize_options()
 
     def run(self) -> None:
+        # What an older list had compiled would stay, and be imported before its source.
+        for place in ("chain", self.build_lib) if self.inplace else (self.build_lib,):
+            for old in Path(place).rglob("*" + sysconfig.get_config_var("EXT_SUFFIX")):
+                old.unlink()
         try:
             super().run()
         except (CCompilerError, ExecError) as error:
