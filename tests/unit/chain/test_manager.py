@@ -133,7 +133,7 @@ async def test_most_work_then_first_seen_wins_over_restarts_too() -> None:
         assert [event.node.hash for event in gone] == [ours[0].tip.hash]
         tip_event = recorder.of(TipChanged)[-1]
         assert tip_event.fork.hash == base.tip.hash and tip_event.tip.hash == theirs[1].tip.hash
-        index = recorder.events.index(gone[0])
+        index = next(i for i, event in enumerate(recorder.events) if event is gone[0])
         later = [e.node.hash for e in recorder.events[index:] if isinstance(e, BlockConnected)]
         assert later == [theirs[0].tip.hash, theirs[1].tip.hash]
     async with running_chain(ports) as chain:

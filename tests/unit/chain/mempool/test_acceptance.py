@@ -289,7 +289,7 @@ async def test_a_full_pool_drops_the_worst(stage: Stage) -> None:
 async def test_no_room_for_the_newcomer_itself(stage: Stage) -> None:
     rig = Rig(stage.chain, PolicySettings(max_size_bytes=4_040_000))
     await filled(rig, stage, 3, least=2_000)
-    object.__setattr__(rig.settings, "max_size_bytes", rig.pool.usage)
+    rig.pool.settings = rig.settings._replace(max_size_bytes=rig.pool.usage)
     cheap = stage.pay(feerate=150)
     fault = await rig.refused(cheap)
     assert (fault.fault, fault.reason) == (TxFault.RECONSIDERABLE, "mempool full")
