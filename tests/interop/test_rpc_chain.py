@@ -186,6 +186,7 @@ def test_a_new_block_on_what_was_reconsidered(pair: Pair, chain: Chain) -> None:
 
 
 def test_chain_statistics(pair: Pair, chain: Chain) -> None:
+    chain.submit(*chain.branch(COMMON - 2, 3, b"overtakes"))  # so that a fork is there in any order of tests
     tip = pair.same("getbestblockhash")
     height = int(pair.same("getblockcount"))
     stale = next(t["hash"] for t in chain.tips(pair.core) if t["status"] == "valid-fork")
