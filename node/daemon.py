@@ -93,7 +93,8 @@ def _run(config: Config) -> int:
     try:
         blocks = config.blocks_root / "blocks"
         make_folders(blocks)
-        with DirectoryLock(config.net_dir), DirectoryLock(blocks), _PidFile(config, log):
+        with DirectoryLock(config.net_dir), DirectoryLock(blocks), _PidFile(config, log) as pid_file:
+            pid_file.write()
             _open_log(config, log)
             try:
                 check_connections(config)
@@ -122,22 +123,30 @@ def _make_directories(config: Config) -> None:
 
 
 class _PidFile:
-    """-pid, there as long as the node is."""
+    """-pid, there as long as the node is: what is written within `with` is gone behind it, whenever a signal
+    comes."""
 
     def __init__(self, config: Config, log: DebugLog) -> None:
         self._path, self._log = config.path("pid", "bitcoind.pid"), log
+        self._written = False
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> _PidFile:
+        return self
+
+    def write(self) -> None:
+        """ConfigError where that cannot be."""
         if self._path is None:
             return
+        self._written = True
         try:
             self._path.write_text(f"{os.getpid()}\n")
         except OSError as error:
+            self._written = False
             reason = f"{error.strerror} ({error.errno})"
             raise ConfigError(f"Unable to create the PID file '{self._path}': {reason}") from None
 
     def __exit__(self, *_: object) -> None:
-        if self._path is None:
+        if self._path is None or not self._written:
             return
         try:
             self._path.unlink()
