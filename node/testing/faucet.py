@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 from pybitcoind.chain.primitives.hashes import hash_from_hex, hash_hex
 from pybitcoind.chain.primitives.transaction import OutPoint, Transaction, TxOut
 
-from .blocks import FAUCET_SCRIPT, MATURITY, faucet_address, satoshis, script_of, spend_faucet
+from .blocks import (
+    FAUCET_SCRIPT,
+    MATURITY,
+    READY_HEIGHT,
+    faucet_address,
+    ready_blocks,
+    satoshis,
+    script_of,
+    spend_faucet,
+)
 
 if TYPE_CHECKING:
     from .node import BitcoinNode
@@ -31,7 +40,10 @@ class Faucet:
     """Pays from the faucet's key, by the coins that a node says there are. It has no state that a
     reorganisation or a restore could make wrong."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ready: bool = False) -> None:
+        """ready: the node has the ready chain."""
+        first = ready_blocks()[: READY_HEIGHT + 1 - MATURITY] if ready else ()
+        self._first = {OutPoint(block.vtx[0].txid, 0): block.vtx[0].vout[0].value for block in first}
         self._known: dict[OutPoint, int] = {}
         """Coins that were ours, by value; the node is asked whether they still are."""
         self.payments: dict[str, tuple[Coin, ...]] = {}
@@ -98,7 +110,9 @@ class Faucet:
     async def _coins(self, node: BitcoinNode, confirmed: bool) -> AsyncIterator[Coin]:
         """Coins that the next block may spend, those known already first."""
         offered = set[OutPoint]()
-        for outpoint, value in list(self._known.items()):
+        for outpoint, value in [*self._known.items(), *self._first.items()]:
+            if outpoint in offered:
+                continue
             out = await self._ready(node, outpoint)
             if out is None:
                 self._known.pop(outpoint, None)

@@ -75,7 +75,7 @@ class BitcoinNetwork:
         self._snapshot = snapshot
         begin = blocks.READY_END if snapshot is None else snapshot.time
         self.clock = make_clock(clock or ("virtual" if self.mode == "memory" else "real"), begin)
-        self.faucet = Faucet()
+        self.faucet = Faucet(ready=chain == "ready")
         self.links: list[Link] = []
         self.first_height = blocks.READY_HEIGHT if chain == "ready" else 0
         self._topology = topology
@@ -491,7 +491,7 @@ class BitcoinNetwork:
 
     async def _recall(self, snapshot: Snapshot) -> None:
         """Links as they were, between nodes that run; and what the faucet has paid."""
-        self.faucet = Faucet()
+        self.faucet = Faucet(ready=self.chain == "ready")
         self.faucet.payments.update(snapshot.payments)
         for state in snapshot.links:
             link = Link(self[state.dialler], self[state.listener], self._wire(*self._ends(state)))
