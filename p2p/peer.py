@@ -102,6 +102,8 @@ class Peer:
         self.on_complete: Callable[[Peer], None] = lambda peer: None
         self.on_handled: Callable[[Peer], None] = lambda peer: None
         """Called after each message: what it made due is sent before the next one is looked at."""
+        self.before_next: Callable[[Peer], Awaitable[None]] | None = None
+        """Awaited before each message."""
         self.ping_nonce = 0
         self.ping_started = 0.0
         self.ping_queued = False
@@ -202,6 +204,8 @@ class Peer:
                 for message in self.handshake.start(self.context.ports.clock.time()):
                     self.send(message)
                 while (frame := await connection.receive()) is not None:
+                    if self.before_next is not None:
+                        await self.before_next(self)
                     await self.handle(frame)
                     self.on_handled(self)
                 self.close()

@@ -460,6 +460,7 @@ class PeerManager:
         )
         peer.on_version, peer.on_complete = self._on_version, self._on_complete
         peer.on_handled = self._on_handled
+        peer.before_next = self.relay.orphans_tried
         self.peers[peer_id] = peer
         where = f" to {peer.name}" if self.options.log_ips else ""
         self.context.log.debug("net", f"Added connection{where} peer={peer_id}")

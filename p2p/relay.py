@@ -146,6 +146,9 @@ class TxRelay:
         self._next_to_inbound: dict[bytes, float] = {}
         self.next_rebroadcast: float | None = None
         self._orphan_work = asyncio.Event()
+        self._orphan_tried = asyncio.Event()
+        self._trying: int | None = None
+        """The peer one of whose orphans is being tried."""
 
     # Peers come and go
 
@@ -305,9 +308,18 @@ class TxRelay:
                     continue
                 tx = self.download.next_orphan(peer_id)
                 if tx is not None and self.pool is not None and not self.pool.contains(tx.txid):
+                    self._trying = peer_id
                     await self._try_orphan(peer_id, tx)
+                    self._trying = None
+                self._orphan_tried.set()
                 if self.download.has_orphan_work(peer_id):
                     self._orphan_work.set()
+
+    async def orphans_tried(self, peer: Peer) -> None:
+        """Until none of its orphans waits to be tried again: a peer's next message comes then, as in Core."""
+        while self.download.has_orphan_work(peer.id) or self._trying == peer.id:
+            self._orphan_tried.clear()
+            await self._orphan_tried.wait()
 
     async def _try_orphan(self, peer_id: int, tx: Transaction) -> None:
         names = f"{hash_hex(tx.txid)} (wtxid={hash_hex(tx.wtxid)})"
