@@ -110,9 +110,7 @@ class Faucet:
     async def _coins(self, node: BitcoinNode, confirmed: bool) -> AsyncIterator[Coin]:
         """Coins that the next block may spend, those known already first."""
         offered = set[OutPoint]()
-        for outpoint, value in [*self._known.items(), *self._first.items()]:
-            if outpoint in offered:
-                continue
+        for outpoint, value in (self._known | self._first).items():
             out = await self._ready(node, outpoint)
             if out is None:
                 self._known.pop(outpoint, None)
