@@ -70,10 +70,11 @@ class HeaderColumns:
         return unpack_row(height, self.hash(height), self.records[start : start + _RECORD.size])
 
     def _column(self, kind: Literal["I", "i", "q"], size: int, offset: int) -> array[int]:
-        values = array(kind, memoryview(self.records).cast(kind)[offset :: _RECORD.size // size])
-        if sys.byteorder == "big":
-            values.byteswap()
-        return values
+        return _every(self.records, kind, offset, _RECORD.size // size)
+
+    def hash_words(self) -> array[int]:
+        """The first four bytes of each hash."""
+        return _every(self.hashes, "I", 0, HASH_SIZE // 4)
 
     def times(self) -> array[int]:
         return self._column("I", 4, _TIME)
@@ -161,6 +162,15 @@ def load_headers(conn: Connection) -> StoredHeaders:
         return StoredHeaders(HeaderColumns(), all_rows(conn))
     beside.reverse()
     return StoredHeaders(HeaderColumns(bytes(hashes), records), beside)
+
+
+def _every(table: bytes | bytearray, kind: Literal["I", "i", "q"], first: int, step: int) -> array[int]:
+    """Of the little-endian numbers of one kind that a table is made of, the first and every step after it."""
+    numbers = array(kind)
+    numbers.frombytes(memoryview(table).cast(kind)[first::step].tobytes())
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
 
 
 def _parent(record: bytes) -> bytes:
