@@ -10,23 +10,25 @@ import struct
 import sys
 from array import array
 from collections.abc import Sequence
-from itertools import islice
-from operator import eq
 from typing import Literal, NamedTuple
 
 from ..primitives.block import HEADER_SIZE
 from .bulk import put_rows
-from .database import Connection
+from .database import LEAST_CACHE_BYTES, Connection, StorageError, limit_pages
 from .migrations import Schema
 
-FETCH = 500
-"""Rows fetched at once: so few stay in the processor's cache."""
+PART = 256
+"""Heights that are read at once: few, since all of them are read apart where the chain forks."""
 HASH_SIZE = 32
 
 _RECORD = struct.Struct(f"<{HEADER_SIZE}sqIIii")
-_TIME, _BITS = 17, 18
-_SEQUENCE = HEADER_SIZE // 8
-_TX_COUNT, _STATUS, _FILE = 22, 23, 24
+_ROW_SIZE = HASH_SIZE + _RECORD.size
+"""Of hash and record, joined."""
+_PARENT = HASH_SIZE + 4
+"""The byte of a row at which the parent's hash begins."""
+_TIME, _BITS, _TX_COUNT, _STATUS, _FILE = 25, 26, 30, 31, 32
+_SEQUENCE = 14
+"""Which number of its size it is in a row."""
 _NOWHERE = -1
 
 
@@ -53,28 +55,31 @@ class HeaderRow(NamedTuple):
 
 
 class HeaderColumns:
-    """The rows of one chain, from the genesis block up: number n is the header at height n.
+    """The rows of one chain, joined, from the genesis block up: number n is the header at height n."""
 
-    hashes and records hold them one after the other; a column over all of them comes from `column`.
-    """
-
-    def __init__(self, hashes: bytes = b"", records: bytes | bytearray = b"") -> None:
-        self.count = len(hashes) // HASH_SIZE
-        self.hashes, self.records = hashes, records
+    def __init__(self, rows: bytes | bytearray = b"") -> None:
+        self.count = len(rows) // _ROW_SIZE
+        self._rows = rows
 
     def hash(self, height: int) -> bytes:
-        return self.hashes[height * HASH_SIZE : (height + 1) * HASH_SIZE]
+        start = height * _ROW_SIZE
+        return bytes(self._rows[start : start + HASH_SIZE])
 
     def row(self, height: int) -> HeaderRow:
-        start = height * _RECORD.size
-        return unpack_row(height, self.hash(height), self.records[start : start + _RECORD.size])
+        start = height * _ROW_SIZE + HASH_SIZE
+        return unpack_row(height, self.hash(height), self._rows[start : start + _RECORD.size])
 
-    def _column(self, kind: Literal["I", "i", "q"], size: int, offset: int) -> array[int]:
-        return _every(self.records, kind, offset, _RECORD.size // size)
+    def _column(self, kind: Literal["I", "i", "q"], size: int, first: int) -> array[int]:
+        """What stands in every row at one place, first as a multiple of size: a number of so many bytes."""
+        numbers = array(kind)
+        numbers.frombytes(memoryview(self._rows).cast(kind)[first :: _ROW_SIZE // size].tobytes())
+        if sys.byteorder == "big":
+            numbers.byteswap()
+        return numbers
 
     def hash_words(self) -> array[int]:
         """The first four bytes of each hash."""
-        return _every(self.hashes, "I", 0, HASH_SIZE // 4)
+        return self._column("I", 4, 0)
 
     def times(self) -> array[int]:
         return self._column("I", 4, _TIME)
@@ -85,8 +90,9 @@ class HeaderColumns:
     def tx_counts(self) -> array[int]:
         return self._column("I", 4, _TX_COUNT)
 
-    def statuses(self) -> array[int]:
-        return self._column("I", 4, _STATUS)
+    def statuses(self) -> bytes:
+        """One byte each: no higher bit is in use."""
+        return bytes(self._rows[4 * _STATUS :: _ROW_SIZE])
 
     def files(self) -> array[int]:
         """The number of the block file of each body, -1 without one."""
@@ -114,7 +120,13 @@ def pack_row(row: HeaderRow) -> tuple[int, bytes, bytes]:
 
 
 def unpack_row(height: int, block_hash: bytes, record: bytes | bytearray) -> HeaderRow:
-    header, sequence, tx_count, status, file, number = _RECORD.unpack(record)
+    """StorageError if that is no record."""
+    try:
+        header, sequence, tx_count, status, file, number = _RECORD.unpack(record)
+    except struct.error:
+        raise StorageError(
+            f"The index of blocks has a damaged row at height {height}.", "Restart with -reindex."
+        ) from None
     position = None if file == _NOWHERE else Position(file, number)
     return HeaderRow(block_hash, header, height, status, sequence, tx_count, position)
 
@@ -132,55 +144,73 @@ def all_rows(conn: Connection) -> list[HeaderRow]:
 def load_headers(conn: Connection) -> StoredHeaders:
     """Reads from the top, where it is known already which branch is the highest chain."""
     conn.execute("PRAGMA mmap_size=0")  # what is read once is not to count as memory ever after
-    (top,) = conn.execute("SELECT max(height) FROM headers").fetchone()
-    height = 0 if top is None else top + 1
-    hashes, records = bytearray(height * HASH_SIZE), bytearray(height * _RECORD.size)
+    limit_pages(conn, LEAST_CACHE_BYTES)
+    bottom, top = conn.execute(
+        "SELECT (SELECT min(height) FROM headers), (SELECT max(height) FROM headers)"
+    ).fetchone()
+    high = 0 if top is None else top + 1
+    trunk = bytearray()
     beside: list[HeaderRow] = []
-    wanted: bytes | None = None
-    rows = conn.execute("SELECT hash, record, height FROM headers ORDER BY height DESC, hash DESC")
-    while some := rows.fetchmany(FETCH):
-        if wanted is not None and _is_chain(some, wanted):
-            chain = some
-        else:
-            chain = []
-            for row in some:
-                if wanted is None or row[0] == wanted:
-                    chain.append(row)
-                    wanted = _parent(row[1])
-                else:
-                    beside.append(unpack_row(row[2], row[0], row[1]))
-        if chain:
-            wanted = _parent(chain[-1][1])
-            height -= len(chain)
-            if height != chain[-1][2]:
-                break
-            chain.reverse()
-            stop = height + len(chain)
-            hashes[height * HASH_SIZE : stop * HASH_SIZE] = b"".join([row[0] for row in chain])
-            records[height * _RECORD.size : stop * _RECORD.size] = b"".join([row[1] for row in chain])
-    if height:
+    wanted = None
+    while high > 0:
+        low = max(0, high - PART)
+        rows = _rows_joined(conn, low, high)
+        if not _is_chain(rows, high - low) or wanted not in (None, _last_hash(rows)):
+            rows, others = _rows_apart(conn, low, high, wanted)
+            beside += others
+        if len(rows) != (high - low) * _ROW_SIZE:
+            break
+        trunk = trunk or bytearray(high * _ROW_SIZE)  # not before: a damaged height could be anything
+        trunk[low * _ROW_SIZE : high * _ROW_SIZE] = rows
+        high, wanted = low, rows[_PARENT : _PARENT + HASH_SIZE]
+    if high or bottom:
         return StoredHeaders(HeaderColumns(), all_rows(conn))
     beside.reverse()
-    return StoredHeaders(HeaderColumns(bytes(hashes), records), beside)
+    return StoredHeaders(HeaderColumns(trunk), beside)
 
 
-def _every(table: bytes | bytearray, kind: Literal["I", "i", "q"], first: int, step: int) -> array[int]:
-    """Of the little-endian numbers of one kind that a table is made of, the first and every step after it."""
-    numbers = array(kind)
-    numbers.frombytes(memoryview(table).cast(kind)[first::step].tobytes())
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers
+def _rows_joined(conn: Connection, low: int, high: int) -> bytes:
+    """All rows of heights from low up to high, lowest first.
+
+    As one value of SQLite, since each that it hands over costs more than to read it. Text is not looked at
+    there, so bytes come through it as they are.
+    """
+    query = (
+        "SELECT CAST(group_concat(hash || record, '') AS BLOB) FROM headers WHERE height >= ? AND height < ?"
+    )
+    (rows,) = conn.execute(query, (low, high)).fetchone()
+    return rows or b""
 
 
-def _parent(record: bytes) -> bytes:
-    return record[4:36]
+def _is_chain(rows: bytes, count: int) -> bool:
+    """These are count rows, and each has the hash of the one before it as its parent."""
+    if len(rows) != count * _ROW_SIZE:
+        return False
+    hashes = memoryview(rows).cast("Q")
+    parents = memoryview(rows)[_PARENT:-4].cast("Q")  # but for the last bytes, to be whole words
+    step = _ROW_SIZE // 8
+    return all(hashes[word::step][:-1] == parents[word::step][1:] for word in range(HASH_SIZE // 8))
 
 
-def _is_chain(rows: Sequence[tuple[bytes, bytes, int]], first: bytes) -> bool:
-    """Each row is the parent of the one before it, and the first has the hash first."""
-    parents = (row[1][4:36] for row in rows)
-    return rows[0][0] == first and all(map(eq, (row[0] for row in islice(rows, 1, None)), parents))
+def _last_hash(rows: bytes) -> bytes:
+    return rows[-_ROW_SIZE:][:HASH_SIZE]
+
+
+def _rows_apart(conn: Connection, low: int, high: int, wanted: bytes | None) -> tuple[bytes, list[HeaderRow]]:
+    """The rows from low up to high that end in the hash wanted (None: in any), joined; and the others."""
+    query = (
+        "SELECT height, hash, record FROM headers WHERE height >= ? AND height < ? ORDER BY 1 DESC, 2 DESC"
+    )
+    chain: list[bytes] = []
+    others: list[HeaderRow] = []
+    for height, block_hash, record in conn.execute(query, (low, high)):
+        if height == high - 1 - len(chain) and wanted in (None, block_hash):
+            chain.append(block_hash + record)
+            wanted = record[4:36]
+        else:
+            others.append(unpack_row(height, block_hash, record))
+    chain.reverse()
+    return b"".join(chain), others
 
 
 def _position(file: int | None, row: int) -> Position | None:

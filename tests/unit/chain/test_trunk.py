@@ -13,8 +13,9 @@ from pybitcoind.chain.header_tree import HeaderNode, HeaderStatus, HeaderTree, f
 from pybitcoind.chain.params import regtest
 from pybitcoind.chain.ports import Storage
 from pybitcoind.chain.primitives.block import BlockHeader
+from pybitcoind.chain.storage import header_rows
 from pybitcoind.chain.storage.block_store import BlockStore, HeaderRow, Position
-from pybitcoind.chain.storage.database import Connection, StorageError
+from pybitcoind.chain.storage.database import Connection, MemoryDatabase, MemoryStorage, StorageError
 
 BITS = (0x207FFFFF, 0x1F7FFFFF)
 PARAMS = regtest()
@@ -53,13 +54,18 @@ class Model:
             node.sequence = self.rng.randrange(2, 1 << 40)
 
     async def store(self, storage: Storage) -> None:
-        blocks = await BlockStore.open(storage, PARAMS)
-        nodes = list(self.tree)
-        self.rng.shuffle(nodes)
-        await blocks.write_headers(
-            HeaderRow(n.hash, n.raw, n.height, n.status, n.sequence, n.tx_count, n.position) for n in nodes
-        )
-        await blocks.close()
+        await store(self.tree, storage, self.rng)
+
+
+async def store(tree: HeaderTree, storage: Storage, rng: random.Random) -> None:
+    """In any order."""
+    blocks = await BlockStore.open(storage, PARAMS)
+    nodes = list(tree)
+    rng.shuffle(nodes)
+    await blocks.write_headers(
+        HeaderRow(n.hash, n.raw, n.height, n.status, n.sequence, n.tx_count, n.position) for n in nodes
+    )
+    await blocks.close()
 
 
 async def load(storage: Storage) -> BlockIndex:
@@ -79,9 +85,10 @@ def facts(node: HeaderNode) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("seed", range(12))
-async def test_what_is_loaded_is_what_was_stored(seed: int) -> None:
+async def test_what_is_loaded_is_what_was_stored(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     print("seed", seed)
     storage, rng = make_ports().storage, random.Random(seed)
+    monkeypatch.setattr(header_rows, "PART", rng.choice((1, 2, 7, 30, header_rows.PART)))
     model = Model(rng)
     await model.store(storage)
     index = await load(storage)
@@ -148,13 +155,53 @@ async def test_order_of_arrival_after_a_restart() -> None:
     assert best is not None and best.height == 199  # up to there bodies are
 
 
-async def test_a_gap_is_told() -> None:
+async def test_rows_are_handed_over_one_by_one_only_where_there_is_a_fork() -> None:
+    """Reading a million of them so takes seconds."""
+    tree = HeaderTree()
+    node = tree.add(PARAMS.genesis.header, 2)
+    for height in range(1, 5 * header_rows.PART):
+        node = tree.add(BlockHeader(4, node.hash, bytes(32), height, BITS[0], 0), 2)
+    stale = tree.add(BlockHeader(4, node.ancestor(1000).hash, bytes(32), 1, BITS[0], 1), 2)
+    storage = MemoryStorage()
+    await store(tree, storage, random.Random(1))
+    db = await storage.open("blocks/index.sqlite")
+    assert isinstance(db, MemoryDatabase)
+    queries: list[str] = []
+    db.connection.set_trace_callback(queries.append)
+    index = await load(storage)
+    db.connection.set_trace_callback(None)
+    apart = [query for query in queries if "ORDER BY" in query]
+    assert len(apart) == 1, apart
+    assert {leaf.hash for leaf in index.tree.leaves()} == {node.hash, stale.hash}
+    loaded = index.tree.get(stale.hash)
+    assert loaded is not None and loaded.prev is index.tree.on_trunk(1000)
+
+
+HARM = {
+    "a row is gone": "DELETE FROM headers WHERE height=17",
+    "a hash is wrong": "UPDATE headers SET hash=CAST('?' || substr(hash, 2) AS BLOB) WHERE height=17",
+    "a parent's hash is wrong": "UPDATE headers SET record=CAST(substr(record, 1, 30) || '?' || "
+    "substr(record, 32) AS BLOB) WHERE height=17",
+    "two have changed places": "UPDATE headers SET height=CASE height WHEN 17 THEN 18 ELSE 17 END "
+    "WHERE height IN (17, 18)",
+    "a height is beyond all": f"UPDATE headers SET height={1 << 62} WHERE height=17",
+    "a height is below 0": "UPDATE headers SET height=-17 WHERE height=17",
+    "a record is cut": "UPDATE headers SET record=substr(record, 1, 100) WHERE height=17",
+    "a record is cut, the next is longer": "UPDATE headers SET record=CASE height "
+    "WHEN 17 THEN substr(record, 1, 100) ELSE record || x'00000000' END WHERE height IN (17, 18)",
+}
+
+
+@pytest.mark.parametrize("harm", HARM)
+@pytest.mark.parametrize("part", [5, header_rows.PART])
+async def test_damaged_rows_are_told(harm: str, part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(header_rows, "PART", part)
     model, storage = Model(random.Random(7)), make_ports().storage
     await model.store(storage)
     db = await storage.open("blocks/index.sqlite")
-    await db.write(lambda conn: conn.execute("DELETE FROM headers WHERE height=17"))
+    await db.write(lambda conn: conn.execute(HARM[harm]))
     await db.close()
-    with pytest.raises(StorageError, match="lacks a parent"):
+    with pytest.raises(StorageError, match="-reindex"):
         await load(storage)
 
 
