@@ -86,12 +86,14 @@ class BlockIndex:
     def _check_files(self, stored: StoredHeaders) -> None:
         """FilesMissing if a body is in a block file that is not there."""
         trunk, beside = stored.trunk, [row for row in stored.beside if row.position is not None]
-        files = [*trunk.files(), *(row.position.file for row in beside if row.position is not None)]
-        missing = {file for file in set(files) if file >= 0 and not self.blocks.has_file(file)}
+        files, others = trunk.files(), [row.position.file for row in beside if row.position is not None]
+        missing = {file for file in {*files, *others} if file >= 0 and not self.blocks.has_file(file)}
         if not missing:
             return
         statuses = [*trunk.statuses(), *(row.status for row in beside)]
-        lost = {file for file, status in set(zip(files, statuses, strict=True)) if status & _HAVE_DATA}
+        lost = {
+            file for file, status in set(zip((*files, *others), statuses, strict=True)) if status & _HAVE_DATA
+        }
         if names := ", ".join(file_name(file) for file in sorted(lost & missing)):
             raise FilesMissing(f"{names}: missing.", "Restart with -reindex.")
 
