@@ -15,7 +15,7 @@ from .params import ChainParams
 from .primitives.block import Block, BlockHeader
 from .storage.block_store import SYNC_BYTES, BlockStore, FilesMissing, HeaderRow, Position, file_name
 from .storage.database import StorageError
-from .storage.header_rows import StoredHeaders
+from .storage.header_rows import StoredHeaders, checked
 from .storage.records import BlockUndo
 
 RECENT_BYTES = 24 << 20
@@ -64,7 +64,7 @@ class BlockIndex:
         tree = self.tree = HeaderTree(stored.trunk)
         self.candidates = Candidates(tree)
         for row in stored.beside:
-            header = BlockHeader.decode(row.header)
+            header = BlockHeader.decode(checked(row).header)
             header._hash = row.hash
             try:
                 node = tree.add(header, block_work(header.bits))

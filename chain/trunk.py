@@ -12,7 +12,7 @@ from itertools import accumulate, compress, pairwise
 from operator import ne
 
 from .consensus.pow import block_work
-from .storage.header_rows import HeaderColumns, HeaderRow
+from .storage.header_rows import HeaderColumns, HeaderRow, checked
 
 STEP = 256
 """Headers by which the latest time and the number of transactions so far are noted."""
@@ -42,16 +42,21 @@ class Trunk:
         bits, total = columns.bits(), 0
         self._work_starts = [0, *_changes(bits)] if bits else []
         self._works: list[tuple[int, int]] = []
+        work: dict[int, int] = {}
         for start, stop in pairwise((*self._work_starts, len(bits))):
-            work = block_work(bits[start])
-            self._works.append((total, work))
-            total += (stop - start) * work
+            kind = bits[start]
+            if kind not in work:
+                self.row(start)  # bits that are damaged are hardly those of another header
+                work[kind] = block_work(kind)
+            self._works.append((total, work[kind]))
+            total += (stop - start) * work[kind]
 
     def __len__(self) -> int:
         return self._columns.count
 
     def row(self, height: int) -> HeaderRow:
-        return self._columns.row(height)
+        """StorageError if it is damaged."""
+        return checked(self._columns.row(height))
 
     def find(self, block_hash: bytes) -> int | None:
         """The height of the header with that hash."""
@@ -84,7 +89,7 @@ class Trunk:
         self._active = count
 
     def sequence(self, height: int) -> int:
-        return 0 if height < self._active else max(1, self.row(height).sequence)
+        return 0 if height < self._active else max(1, self._columns.row(height).sequence)
 
     def highest_sequence(self) -> int:
         return max(self._columns.sequences(), default=0)
@@ -131,15 +136,16 @@ class _Totals:
 
 
 class _HashTable:
-    """From hash to height: headers whose hashes begin alike are in one chain, the highest first.
+    """From hash to height. Headers are chained, the highest first, by the rest that a word of theirs leaves.
 
-    Four to eight are in a chain, so few that the beginnings of all fit into the processor's cache.
+    Four to eight are in a chain: the beginnings of all chains fit into the processor's cache, and a look-up
+    compares words. The divisor is salted: to lengthen a chain takes a hash with a word of one's choice.
     """
 
     def __init__(self, columns: HeaderColumns) -> None:
         self._columns, self._words = columns, columns.hash_words()
         least = columns.count // 8 + 1
-        self._size = size = least + hash(b"salt") % least  # salted: nobody can make long chains
+        self._size = size = least + hash(b"salt") % least
         self._last = last = array("I", bytes(4 * size))
         self._before = before = array("I", [_NONE])
         for number, word in enumerate(self._words, 1):

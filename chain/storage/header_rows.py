@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from ..primitives.block import HEADER_SIZE
+from ..primitives.hashes import sha256d
 from .bulk import put_rows
 from .database import LEAST_CACHE_BYTES, Connection, StorageError, limit_pages
 from .migrations import Schema
@@ -124,11 +125,22 @@ def unpack_row(height: int, block_hash: bytes, record: bytes | bytearray) -> Hea
     try:
         header, sequence, tx_count, status, file, number = _RECORD.unpack(record)
     except struct.error:
-        raise StorageError(
-            f"The index of blocks has a damaged row at height {height}.", "Restart with -reindex."
-        ) from None
+        raise _damaged("row", height) from None
     position = None if file == _NOWHERE else Position(file, number)
     return HeaderRow(block_hash, header, height, status, sequence, tx_count, position)
+
+
+def checked(row: HeaderRow) -> HeaderRow:
+    """The row; StorageError if its header has another hash."""
+    if sha256d(row.header) != row.hash:
+        raise _damaged("header", row.height)
+    return row
+
+
+def _damaged(what: str, height: int) -> StorageError:
+    return StorageError(
+        f"The index of blocks has a damaged {what} at height {height}.", "Restart with -reindex."
+    )
 
 
 def put_headers(conn: Connection, rows: Sequence[tuple[int, bytes, bytes]]) -> None:

@@ -205,6 +205,32 @@ async def test_damaged_rows_are_told(harm: str, part: int, monkeypatch: pytest.M
         await load(storage)
 
 
+@pytest.mark.parametrize("at", [0, 40, 68, 72, 76], ids=["version", "merkle root", "time", "bits", "nonce"])
+async def test_a_damaged_header_is_told_when_it_is_of_use(at: int) -> None:
+    """Before anything is decided by it; what the work of the chain is counted by, at once."""
+    model, storage = Model(random.Random(9)), make_ports().storage
+    await model.store(storage)
+    height = 77
+
+    def harm(conn: Connection) -> None:
+        rows = conn.execute("SELECT hash, record FROM headers WHERE height=?", (height,)).fetchall()
+        for block_hash, record in rows:
+            damaged = bytearray(record)
+            damaged[at] ^= 64
+            conn.execute("UPDATE headers SET record=? WHERE hash=?", (bytes(damaged), block_hash))
+
+    db = await storage.open("blocks/index.sqlite")
+    await db.write(harm)
+    await db.close()
+    with pytest.raises(StorageError, match=f"damaged header at height {height}.*-reindex"):
+        index = await load(storage)
+        assert at != 72
+        index.candidates.load()
+        index.tree.set_tip(index.tree.best_header)
+        assert index.tree.tip is not None and index.tree.tip.ancestor(height + 1).height == height + 1
+        index.tree.on_trunk(height + 1).mtp()
+
+
 async def test_the_first_format_is_taken_over() -> None:
     """Version 1 had a column for each value."""
     model, storage = Model(random.Random(8)), make_ports().storage
