@@ -1,7 +1,11 @@
-"""What PYBITCOIND_COMPILE=1 adds to a build: the modules that blocks spend their time in, compiled by mypyc.
+"""What a build compiles, by PYBITCOIND_COMPILE; docs/performance.md tells what it gives.
 
-The source stays as it is, and runs uncompiled everywhere else; docs/performance.md tells what it gives. All
-else about the package is in setup.cfg.
+- not set: the part in C (chain/native), if there is a C compiler with Python's headers; what it does, Python
+  does without it.
+- 1: that part, and the modules that blocks spend their time in, by mypyc from the same source; both must be.
+- 0: nothing.
+
+All else about the package is in setup.cfg.
 """
 
 from __future__ import annotations
@@ -9,6 +13,7 @@ from __future__ import annotations
 import os
 import sysconfig
 from pathlib import Path
+from zlib import crc32
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -51,7 +56,7 @@ class Compile(build_ext):
     """Knows what there is to build only when it builds: before, mypyc may not be installed."""
 
     def finalize_options(self) -> None:
-        self.distribution.ext_modules = extensions()
+        self.distribution.ext_modules = [NATIVE, *extensions()]
         super().finalize_options()
 
     def run(self) -> None:
@@ -65,11 +70,25 @@ class Compile(build_ext):
             raise SystemExit(f"PYBITCOIND_COMPILE needs a C compiler and Python's headers: {error}") from None
 
 
-if os.environ.get("PYBITCOIND_COMPILE", "0") not in ("", "0"):
+SOURCES = sorted(Path("chain/native").glob("*.[ch]"))
+"""Their checksum goes into what is built, so that a test finds it stale."""
+WANTED = os.environ.get("PYBITCOIND_COMPILE", "")
+NATIVE = Extension(
+    "pybitcoind.chain.native._part",
+    [str(path) for path in SOURCES if path.suffix == ".c"],
+    depends=["chain/native/native.h"],
+    define_macros=[("SOURCES", str(crc32(b"".join(path.read_bytes() for path in SOURCES))) + "u")],
+    extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden"],
+    optional=not WANTED,
+)
+
+if WANTED == "0":
+    setup()
+elif not WANTED:
+    setup(ext_modules=[NATIVE])
+else:
     setup(
         setup_requires=[MYPYC],
-        ext_modules=[Extension(LIBRARY, [])],
+        ext_modules=[NATIVE, Extension(LIBRARY, [])],
         cmdclass={"build_ext": Compile},
     )
-else:
-    setup()

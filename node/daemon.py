@@ -10,6 +10,7 @@ import sys
 import warnings as python_warnings
 from collections.abc import Callable, Sequence
 
+from pybitcoind.chain import native
 from pybitcoind.chain.storage.files import make_folders
 
 from .app import Node
@@ -70,6 +71,8 @@ def _run(config: Config) -> int:
     clock = SystemClock()
     log = DebugLog(lambda: clock.mock_time)
     log.info(version_line("daemon").rstrip())
+    if native.part is not None:
+        log.info("Transactions are read and common inputs proved by the part in C")
     if is_compiled():
         log.info("Blocks are read and checked by compiled modules")
     _make_directories(config)

@@ -20,7 +20,7 @@ find_python() {
 # needs no extras is content with a .venv that has some.
 ensure_venv() {
     local extras=$1 stamp=.venv/.installed wanted python
-    wanted="$(cat setup.cfg pyproject.toml | cksum) $extras"
+    wanted="$(cat setup.cfg setup.py pyproject.toml chain/native/*.[ch] | cksum) $extras"
     if [[ -x .venv/bin/python && "$(cat "$stamp" 2>/dev/null)" == "$wanted"* ]]; then
         return
     fi

@@ -34,10 +34,12 @@ def verdict(
     digests = TxDigests(tx, spent) if digests is None else digests
     slow = verify_input(tx, index, spent[index], flags, digests, templates_enabled=False)
     fast = verify_input(tx, index, spent[index], flags, digests)
-    failure = verify_run([CheckRun(digests, index, index + 1)], flags)
-    in_run = failure.error if failure else None
-    assert fast is slow and in_run is slow, (
-        f"interpreter {slow}, one input {fast}, run of inputs {in_run}: input {index} of {tx.raw.hex()}, "
+    run = [CheckRun(digests, index, index + 1)]
+    failures = verify_run(run, flags), verify_run(run, flags, compiled=False)
+    in_run, in_python = [failure.error if failure else None for failure in failures]
+    assert fast is slow and in_run is slow and in_python is slow, (
+        f"interpreter {slow}, one input {fast}, run of inputs {in_run}, without C {in_python}: "
+        f"input {index} of {tx.raw.hex()}, "
         f"spending {[(out[0], out[1].hex()) for out in spent]}, flags {flags:#x}"
     )
     return slow
@@ -52,9 +54,13 @@ def slow_verdict(checks: Sequence[TxDigests], flags: int) -> CheckFailure | None
 
 def fast_verdict(checks: Sequence[TxDigests], flags: int, parts: int) -> CheckFailure | None:
     """The first input that fails, by all short cuts, in so many parts, as a block's inputs are checked."""
-    fresh = [TxDigests(digests.tx, digests.spent) for digests in checks]
-    failures = [verify_run(runs, flags) for runs in split_checks(fresh, parts)]
-    return next((failure for failure in failures if failure), None)
+    told = []
+    for compiled in (True, False):
+        fresh = [TxDigests(digests.tx, digests.spent) for digests in checks]
+        failures = [verify_run(runs, flags, compiled=compiled) for runs in split_checks(fresh, parts)]
+        told.append(next((failure for failure in failures if failure), None))
+    assert told[0] == told[1], told
+    return told[0]
 
 
 def apart_verdict(checks: Sequence[TxDigests], flags: int, parts: int) -> CheckFailure | None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from functools import lru_cache
 from hashlib import sha256 as _sha256
+
+from .. import native
 
 ZERO_HASH = bytes(32)
 
@@ -13,9 +16,12 @@ def sha256(data: bytes) -> bytes:
     return _sha256(data).digest()
 
 
-def sha256d(data: bytes) -> bytes:
-    """Double SHA-256: txids, block hashes, merkle nodes, checksums."""
+def _sha256d(data: bytes) -> bytes:
     return _sha256(_sha256(data).digest()).digest()
+
+
+sha256d: Callable[[bytes], bytes] = _sha256d if native.part is None else native.part.sha256d
+"""Double SHA-256: txids, block hashes, merkle nodes, checksums."""
 
 
 def sha1(data: bytes) -> bytes:

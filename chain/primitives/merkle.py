@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256 as _sha256
 from operator import eq
 
 from .block import BlockHeader
@@ -30,7 +29,7 @@ def merkle_root(leaves: Sequence[bytes]) -> tuple[bytes, bool]:
             mutated = True
         if len(level) & 1:
             right.append(level[-1])
-        level = [_sha256(_sha256(a + b).digest()).digest() for a, b in zip(left, right, strict=True)]
+        level = [sha256d(a + b) for a, b in zip(left, right, strict=True)]
     return level[0], mutated
 
 

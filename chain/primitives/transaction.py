@@ -9,6 +9,7 @@ import struct
 from collections.abc import Sequence
 from typing import Final, NamedTuple, final
 
+from .. import native
 from .hashes import ZERO_HASH, sha256d
 from .serialize import DecodeError, compact_size, read_compact_size, var_bytes
 
@@ -76,6 +77,10 @@ class Coin(NamedTuple):
         return TxOut(self.value, self.script_pubkey)
 
 
+_part: Final = native.part
+if _part is not None:
+    _part.bind_types(OutPoint, TxIn, TxOut)
+
 Witness = tuple[bytes, ...]
 _new: Final = tuple.__new__
 
@@ -84,13 +89,13 @@ _new: Final = tuple.__new__
 class Transaction:
     """A transaction, immutable. Make one with `parse`, `decode` or `make`.
 
-    version and locktime: uint32. witness: one stack per input, or () where no input has one.
-    raw: the serialization with witness, as it came.
+    version and locktime: uint32. raw: the serialization with witness, as it came.
     """
 
     __slots__ = (
         "_strip",
         "_txid",
+        "_witness",
         "_wtxid",
         "locktime",
         "raw",
@@ -100,13 +105,11 @@ class Transaction:
         "vin_at",
         "vout",
         "vout_at",
-        "witness",
     )
 
     version: int
     vin: tuple[TxIn, ...]
     vout: tuple[TxOut, ...]
-    witness: tuple[Witness, ...]
     locktime: int
     raw: bytes
     vin_at: int
@@ -118,11 +121,20 @@ class Transaction:
     _strip: int | None
     """Offset of the witnesses in raw; None where raw has none."""
     _txid: bytes | None
+    _witness: tuple[Witness, ...] | None
+    """None where nobody has asked for it yet."""
     _wtxid: bytes | None
 
     @classmethod
     def parse(cls, buf: bytes, pos: int = 0, *, allow_witness: bool = True) -> tuple[Transaction, int]:
         """The transaction at buf[pos:] and the position behind it; DecodeError if there is none."""
+        fields = None if _part is None else _part.transaction(buf, pos, allow_witness)
+        if fields is not None:
+            tx = cls()
+            tx.version, tx.vin, tx.vout, tx.locktime, tx.raw, tx.vin_at, tx.vout_at, *rest = fields
+            tx._strip, tx._txid, tx._wtxid, tx.sigops = rest
+            tx._witness = None if tx._strip else ()
+            return tx, pos + len(tx.raw)
         try:
             return cls._parse(buf, pos, allow_witness)
         except (struct.error, IndexError):
@@ -152,10 +164,10 @@ class Transaction:
         tx = cls()
         tx.version, tx.locktime = version, locktime
         tx.vin, tx.vout = tuple(vin), tuple(vout)
-        tx.witness = tuple(tuple(stack) for stack in witness) if any(witness) else ()
+        tx._witness = tuple(tuple(stack) for stack in witness) if any(witness) else ()
         tx._txid = tx._wtxid = tx.sigops = None
         parts = [_U32.pack(version)]
-        if tx.witness:
+        if tx._witness:
             parts.append(b"\x00\x01")
         parts.append(compact_size(len(tx.vin)))
         tx.vin_at = sum(map(len, parts))
@@ -164,9 +176,9 @@ class Transaction:
         tx.vout_at = sum(map(len, parts))
         parts += [txout.serialize() for txout in tx.vout]
         tx._strip = None
-        if tx.witness:
+        if tx._witness:
             tx._strip = sum(map(len, parts))
-            for stack in tx.witness:
+            for stack in tx._witness:
                 parts.append(compact_size(len(stack)))
                 parts += [var_bytes(item) for item in stack]
         parts.append(_U32.pack(locktime))
@@ -185,7 +197,7 @@ class Transaction:
             flags = buf[pos + 1]
             pos += 2
             if flags == 0:  # no inputs and no outputs: only what is not a transaction looks like this
-                tx.vin, tx.vout, tx.witness, tx._strip = (), (), (), None
+                tx.vin, tx.vout, tx._witness, tx._strip = (), (), (), None
                 tx.vin_at = tx.vout_at = pos - start
                 return tx._finish(buf, start, pos)
         size = len(buf)
@@ -230,7 +242,7 @@ class Transaction:
             outputs.append(_new(TxOut, (value, buf[pos:end])))
             pos = end
         tx.vout = tuple(outputs)
-        tx.witness, tx._strip = (), None
+        tx._witness, tx._strip = (), None
         if flags & 1:
             tx._strip = pos - start
             pos = tx._parse_witness(buf, pos)
@@ -262,7 +274,7 @@ class Transaction:
             stacks.append(tuple(stack))
         if not any(stacks):
             raise DecodeError("Superfluous witness record")
-        self.witness = tuple(stacks)
+        self._witness = tuple(stacks)
         return pos
 
     def _finish(self, buf: bytes, start: int, pos: int) -> tuple[Transaction, int]:
@@ -270,6 +282,16 @@ class Transaction:
         end = pos + 4
         self.raw = buf if start == 0 and end == len(buf) else buf[start:end]
         return self, end
+
+    @property
+    def witness(self) -> tuple[Witness, ...]:
+        """One stack per input, or () where no input has one."""
+        if self._witness is not None:
+            return self._witness
+        assert _part is not None  # has read it, and can do so again
+        witness: tuple[Witness, ...] = _part.witness(self.raw)
+        self._witness = witness
+        return witness
 
     @property
     def output_bytes(self) -> bytes:

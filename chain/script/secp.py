@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from coincurve._libsecp256k1 import ffi, lib
 
+from .. import native
 from .encoding import CURVE_ORDER
 
 _static: Any = lib.secp256k1_context_static
@@ -27,6 +28,22 @@ _tweak_add_check: Any = lib.secp256k1_xonly_pubkey_tweak_add_check
 
 _COMPRESSED, _UNCOMPRESSED = lib.SECP256K1_EC_COMPRESSED, lib.SECP256K1_EC_UNCOMPRESSED
 _SIG = ffi.typeof("secp256k1_ecdsa_signature *")
+
+
+if (
+    native.part is not None
+):  # the same library for C (chain/native/curve.c), context and functions in its order
+    _functions: Any = (
+        lib.secp256k1_context_static,
+        ffi.addressof(lib, "secp256k1_ec_pubkey_parse"),
+        ffi.addressof(lib, "secp256k1_xonly_pubkey_parse"),
+        ffi.addressof(lib, "secp256k1_ecdsa_signature_parse_der"),
+        ffi.addressof(lib, "secp256k1_ecdsa_signature_normalize"),
+        ffi.addressof(lib, "secp256k1_ecdsa_verify"),
+        ffi.addressof(lib, "secp256k1_schnorrsig_verify"),
+        ffi.addressof(lib, "secp256k1_xonly_pubkey_tweak_add_check"),
+    )
+    native.part.bind_curve(tuple([int(ffi.cast("uintptr_t", function)) for function in _functions]))
 
 
 # --- public keys ready for use ----------------------------------------------------------------------
@@ -135,7 +152,9 @@ def unproven(claims: Sequence[Claim]) -> list[Claim]:
     One after the other and with nothing else in between: the tables of the curve, a megabyte of them, stay
     in the processor's cache, and the interpreter's lock is needed for a moment only.
     """
-    failed = []
+    failed: list[Claim] = []
+    if not claims:
+        return failed
     scratch, static = ffi.new(_SIG), _static
     parse_pubkey, parse_xonly = _parse_pubkey, _parse_xonly
     for claim in claims:

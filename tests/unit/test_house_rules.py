@@ -8,8 +8,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from zlib import crc32
 
 import pytest
+
+from pybitcoind.chain import native
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("chain", "p2p", "wallet", "node")
@@ -116,6 +119,15 @@ def test_size(path: Path) -> None:
     """Past 800 lines a file wants a seam; the script interpreter may be an exception."""
     if path.name != "interpreter.py":
         assert len(path.read_text().splitlines()) <= 800
+
+
+def test_the_part_in_c_is_of_this_source() -> None:
+    """An editable installation keeps what was built when it was made."""
+    if native.part is None:
+        pytest.skip("the part in C is not built: no C compiler")
+    sources = sorted((ROOT / "chain" / "native").glob("*.[ch]"))
+    wanted = crc32(b"".join(path.read_bytes() for path in sources))
+    assert wanted == native.part.SOURCES, "chain/native has changed since it was built: pip install -e ."
 
 
 def compiled_files() -> list[Path]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 from script_vectors import ALL_FLAGS, trim
 
+from pybitcoind.chain import native
 from pybitcoind.chain.primitives.hashes import hash160, sha256
 from pybitcoind.chain.primitives.transaction import OutPoint, Transaction, TxIn, TxOut
 from pybitcoind.chain.script import secp, templates
@@ -202,7 +203,14 @@ def both(case: Case, fit: Fit, flags: int) -> tuple[bool, ScriptError | None]:
     error = verify_input(tx, 1, case.spent[1], flags, digests, templates_enabled=False)
     assert verify_input(tx, 1, case.spent[1], flags, digests) is error
     assert not (taken and error), (fit, error)
+    assert not proved(case, fit, flags) or taken, fit
     return taken, error
+
+
+def proved(case: Case, fit: Fit, flags: int) -> bool:
+    """Whether the compiled part takes it; no where there is none."""
+    run = case.fitted(*fit).raw, case.spent, 1, 2
+    return native.part is not None and not native.part.prove([run], int(flags))
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -212,6 +220,8 @@ def test_every_form_is_taken(name: str) -> None:
         case, fit = make(hash_type)
         for flags in (MANDATORY_FLAGS, STANDARD_FLAGS, ALL_FLAGS):
             assert both(case, fit, flags) == (True, None)
+            if native.part is not None and hash_type in (0, 1):
+                assert proved(case, fit, flags), "signatures of all inputs and outputs are what C knows"
     assert both(case, fit, ScriptFlags.NONE) == (name in WITHOUT_WITNESS, None)
 
 
@@ -348,8 +358,8 @@ def test_runs() -> None:
         assert len(lists) <= parts
         covered = [(run.digests.tx, n) for runs in lists for run in runs for n in range(run.start, run.stop)]
         assert covered == [(digests.tx, n) for digests in all_digests for n in (0, 1)]
-        for enabled in (True, False):
-            assert not any(verify_run(runs, MANDATORY_FLAGS, templates_enabled=enabled) for runs in lists)
+        for switches in ({}, {"compiled": False}, {"templates_enabled": False}):
+            assert not any(verify_run(runs, MANDATORY_FLAGS, **switches) for runs in lists)
     assert split_checks([], 4) == []
     case, (_, witness) = p2wpkh(False)(1)
     bad = TxDigests(case.fitted(b"", [witness[0], PUBKEYS[1]]), case.spent)

@@ -1,0 +1,391 @@
+/* The door to Python: pybitcoind.chain.native._part. */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "native.h"
+
+/* One run of inputs. raw and the scripts are held while the interpreter's lock is free. */
+typedef struct {
+    PyObject *object;
+    Bytes raw;
+    size_t spent_count, start, stop;
+    SpentOutput *spent;
+    PyObject **scripts;
+} Run;
+
+typedef struct {
+    size_t run, index;
+} Unproven;
+
+typedef struct {
+    Unproven *at;
+    size_t count, room;
+} UnprovenList;
+
+/* --- in ------------------------------------------------------------------------------------------------ */
+
+static bool take_spent(Run *run, PyObject *outputs)
+{
+    PyObject *items = PySequence_Fast(outputs, "the spent outputs are a sequence");
+    if (!items) return false;
+    size_t count = (size_t)PySequence_Fast_GET_SIZE(items);
+    run->spent = PyMem_Malloc((count + 1) * sizeof *run->spent);
+    run->scripts = PyMem_Malloc((count + 1) * sizeof *run->scripts);
+    if (!run->spent || !run->scripts) PyErr_NoMemory();
+    for (size_t i = 0; i < count && !PyErr_Occurred(); i++) {
+        PyObject *output = PySequence_Fast_GET_ITEM(items, (Py_ssize_t)i);
+        if (!PyTuple_Check(output) || PyTuple_GET_SIZE(output) < 2 || !PyBytes_Check(PyTuple_GET_ITEM(output, 1))) {
+            PyErr_SetString(PyExc_TypeError, "a spent output begins with its value and its script");
+            break;
+        }
+        PyObject *script = PyTuple_GET_ITEM(output, 1);
+        run->spent[i].value = PyLong_AsLongLong(PyTuple_GET_ITEM(output, 0));
+        run->spent[i].script = (Bytes){(const uint8_t *)PyBytes_AS_STRING(script), (size_t)PyBytes_GET_SIZE(script)};
+        run->scripts[run->spent_count++] = Py_NewRef(script);
+    }
+    Py_DECREF(items);
+    return !PyErr_Occurred();
+}
+
+/* From (raw, spent outputs, start, stop). */
+static bool take_run(Run *run, PyObject *object)
+{
+    PyObject *raw, *spent;
+    Py_ssize_t start, stop;
+    if (!PyTuple_Check(object)) {
+        PyErr_SetString(PyExc_TypeError, "a run is a tuple");
+        return false;
+    }
+    if (!PyArg_ParseTuple(object, "SOnn", &raw, &spent, &start, &stop)) return false;
+    run->object = Py_NewRef(raw);
+    run->raw = (Bytes){(const uint8_t *)PyBytes_AS_STRING(raw), (size_t)PyBytes_GET_SIZE(raw)};
+    if (!take_spent(run, spent)) return false;
+    if (start < 0 || stop < start || (size_t)stop > run->spent_count) {
+        PyErr_SetString(PyExc_ValueError, "a run is of inputs whose spent outputs are given");
+        return false;
+    }
+    run->start = (size_t)start;
+    run->stop = (size_t)stop;
+    return true;
+}
+
+static void free_runs(Run *runs, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        Run *run = &runs[i];
+        for (size_t n = 0; n < run->spent_count; n++) Py_DECREF(run->scripts[n]);
+        PyMem_Free(run->scripts);
+        PyMem_Free(run->spent);
+        Py_XDECREF(run->object);
+    }
+    PyMem_Free(runs);
+}
+
+/* --- without the interpreter's lock -------------------------------------------------------------------- */
+
+static bool add_unproven(UnprovenList *list, size_t run, size_t index)
+{
+    if (list->count == list->room) {
+        size_t room = list->room ? 2 * list->room : 16;
+        Unproven *at = PyMem_RawRealloc(list->at, room * sizeof *at);
+        if (!at) return false;
+        list->at = at;
+        list->room = room;
+    }
+    list->at[list->count++] = (Unproven){run, index};
+    return true;
+}
+
+static bool prove_run(const Run *run, size_t number, uint32_t flags, Curve *curve, UnprovenList *list)
+{
+    Transaction tx;
+    Digests digests;
+    bool readable = read_transaction(&tx, run->raw, true) && tx.input_count == run->spent_count, noted = true;
+    begin_digests(&digests, &tx, run->spent);
+    for (size_t index = run->start; index < run->stop && noted; index++)
+        if (!readable || !prove_input(&digests, index, flags, curve))
+            noted = add_unproven(list, number, index);
+    free_digests(&digests);
+    free_transaction(&tx);
+    return noted;
+}
+
+static bool prove_runs(const Run *runs, size_t count, uint32_t flags, UnprovenList *list)
+{
+    Curve *curve = PyMem_RawCalloc(1, sizeof *curve);
+    bool noted = curve != NULL;
+    for (size_t i = 0; i < count && noted; i++) noted = prove_run(&runs[i], i, flags, curve, list);
+    PyMem_RawFree(curve);
+    return noted;
+}
+
+/* --- out ----------------------------------------------------------------------------------------------- */
+
+static PyObject *list_unproven(const UnprovenList *unproven)
+{
+    PyObject *list = PyList_New((Py_ssize_t)unproven->count);
+    for (size_t i = 0; list && i < unproven->count; i++) {
+        PyObject *pair = Py_BuildValue("nn", (Py_ssize_t)unproven->at[i].run, (Py_ssize_t)unproven->at[i].index);
+        if (pair)
+            PyList_SET_ITEM(list, (Py_ssize_t)i, pair);
+        else
+            Py_CLEAR(list);
+    }
+    return list;
+}
+
+static PyObject *native_prove(PyObject *module, PyObject *args)
+{
+    PyObject *objects;
+    unsigned int flags;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "O!I", &PyList_Type, &objects, &flags)) return NULL;
+    size_t count = (size_t)PyList_GET_SIZE(objects), taken = 0;
+    Run *runs = PyMem_Calloc(count + 1, sizeof *runs);
+    if (!runs) return PyErr_NoMemory();
+    while (taken < count && take_run(&runs[taken], PyList_GET_ITEM(objects, (Py_ssize_t)taken))) taken++;
+    if (taken < count) {
+        free_runs(runs, taken + 1);
+        return NULL;
+    }
+    UnprovenList unproven = {0};
+    bool noted;
+    Py_BEGIN_ALLOW_THREADS
+    noted = prove_runs(runs, count, flags, &unproven);
+    Py_END_ALLOW_THREADS
+    free_runs(runs, count);
+    PyObject *list = noted ? list_unproven(&unproven) : PyErr_NoMemory();
+    PyMem_RawFree(unproven.at);
+    return list;
+}
+
+/* --- hashes -------------------------------------------------------------------------------------------- */
+
+static PyObject *native_sha256d(PyObject *module, PyObject *data)
+{
+    uint8_t hash[32];
+    (void)module;
+    if (!PyBytes_Check(data)) return PyErr_Format(PyExc_TypeError, "only bytes are hashed");
+    sha256d(PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data), hash);
+    return PyBytes_FromStringAndSize((const char *)hash, 32);
+}
+
+/* --- transactions as Python's objects ------------------------------------------------------------------ */
+
+static PyTypeObject *out_point, *tx_in, *tx_out;
+static PyObject *usual_sequences[3]; /* FINAL, and the two below it that wallets use */
+
+/* An instance of a NamedTuple of two or three; takes over its parts, and is NULL if one of them is. */
+static PyObject *make(PyTypeObject *type, PyObject *a, PyObject *b, PyObject *c, Py_ssize_t size)
+{
+    PyObject *made = a && b && (c || size == 2) ? type->tp_alloc(type, size) : NULL;
+    if (!made) {
+        Py_XDECREF(a);
+        Py_XDECREF(b);
+        Py_XDECREF(c);
+        return NULL;
+    }
+    PyTuple_SET_ITEM(made, 0, a);
+    PyTuple_SET_ITEM(made, 1, b);
+    if (size == 3) PyTuple_SET_ITEM(made, 2, c);
+    return made;
+}
+
+static PyObject *bytes_of(const uint8_t *at, size_t size)
+{
+    return PyBytes_FromStringAndSize((const char *)at, (Py_ssize_t)size);
+}
+
+static PyObject *sequence_of(const Input *input)
+{
+    uint32_t below = UINT32_MAX - input->sequence;
+    return below < 3 ? Py_NewRef(usual_sequences[below]) : PyLong_FromUnsignedLong(input->sequence);
+}
+
+static PyObject *make_input(const Input *input)
+{
+    PyObject *txid = bytes_of(input->outpoint, 32), *vout = PyLong_FromUnsignedLong(read_u32(input->outpoint + 32));
+    return make(tx_in, make(out_point, txid, vout, NULL, 2), bytes_of(input->script_sig.at, input->script_sig.size),
+                sequence_of(input), 3);
+}
+
+static PyObject *make_inputs(const Transaction *tx)
+{
+    PyObject *inputs = PyTuple_New((Py_ssize_t)tx->input_count);
+    for (size_t i = 0; inputs && i < tx->input_count; i++) {
+        PyObject *input = make_input(&tx->inputs[i]);
+        if (input)
+            PyTuple_SET_ITEM(inputs, (Py_ssize_t)i, input);
+        else
+            Py_CLEAR(inputs);
+    }
+    return inputs;
+}
+
+static PyObject *make_outputs(const Transaction *tx)
+{
+    const uint8_t *at = tx->outputs.at;
+    PyObject *outputs = PyTuple_New((Py_ssize_t)tx->output_count);
+    for (size_t i = 0; outputs && i < tx->output_count; i++) {
+        int64_t value;
+        Bytes script;
+        at = read_output(at, &value, &script);
+        PyObject *output = make(tx_out, PyLong_FromLongLong(value), bytes_of(script.at, script.size), NULL, 2);
+        if (output)
+            PyTuple_SET_ITEM(outputs, (Py_ssize_t)i, output);
+        else
+            Py_CLEAR(outputs);
+    }
+    return outputs;
+}
+
+static PyObject *make_transaction(const Transaction *tx, PyObject *buffer)
+{
+    const uint8_t *raw = tx->raw.at;
+    uint8_t txid[32], wtxid[32];
+    bool whole = tx->raw.size == (size_t)PyBytes_GET_SIZE(buffer);
+    hash_transaction(tx, txid, wtxid);
+    PyObject *strip = tx->witnesses_at ? PyLong_FromSsize_t(tx->witnesses_at - raw) : Py_NewRef(Py_None);
+    return Py_BuildValue("INNINnnNy#y#n", tx->version, make_inputs(tx), make_outputs(tx), tx->locktime,
+                         whole ? Py_NewRef(buffer) : bytes_of(raw, tx->raw.size),
+                         (Py_ssize_t)(tx->inputs_at - raw), (Py_ssize_t)(tx->outputs.at - raw), strip, txid,
+                         (Py_ssize_t)32, wtxid, (Py_ssize_t)32, (Py_ssize_t)count_sigops(tx));
+}
+
+static PyObject *native_transaction(PyObject *module, PyObject *args)
+{
+    PyObject *buffer, *made;
+    Py_ssize_t pos;
+    int allow_witness;
+    Transaction tx;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "Snp", &buffer, &pos, &allow_witness)) return NULL;
+    if (pos < 0 || pos > PyBytes_GET_SIZE(buffer) || !tx_in) Py_RETURN_NONE;
+    Bytes bytes = {(const uint8_t *)PyBytes_AS_STRING(buffer) + pos, (size_t)(PyBytes_GET_SIZE(buffer) - pos)};
+    if (!read_transaction(&tx, bytes, allow_witness)) Py_RETURN_NONE;
+    made = make_transaction(&tx, buffer);
+    free_transaction(&tx);
+    return made;
+}
+
+static PyObject *make_stack(const Input *input)
+{
+    PyObject *stack = PyTuple_New((Py_ssize_t)input->witness_size);
+    for (size_t i = 0; stack && i < input->witness_size; i++) {
+        PyObject *item = bytes_of(input->witness[i].at, input->witness[i].size);
+        if (item)
+            PyTuple_SET_ITEM(stack, (Py_ssize_t)i, item);
+        else
+            Py_CLEAR(stack);
+    }
+    return stack;
+}
+
+/* Apart from the transaction: whoever checks a block needs few of them. */
+static PyObject *make_witness(const Transaction *tx)
+{
+    PyObject *stacks = PyTuple_New((Py_ssize_t)tx->input_count);
+    for (size_t i = 0; stacks && i < tx->input_count; i++) {
+        PyObject *stack = make_stack(&tx->inputs[i]);
+        if (stack)
+            PyTuple_SET_ITEM(stacks, (Py_ssize_t)i, stack);
+        else
+            Py_CLEAR(stacks);
+    }
+    return stacks;
+}
+
+static PyObject *native_witness(PyObject *module, PyObject *raw)
+{
+    Transaction tx;
+    (void)module;
+    if (!PyBytes_Check(raw)) return PyErr_Format(PyExc_TypeError, "a raw transaction is bytes");
+    Bytes bytes = {(const uint8_t *)PyBytes_AS_STRING(raw), (size_t)PyBytes_GET_SIZE(raw)};
+    if (!read_transaction(&tx, bytes, true)) Py_RETURN_NONE;
+    PyObject *witness = make_witness(&tx);
+    free_transaction(&tx);
+    return witness;
+}
+
+/* --- what it works with -------------------------------------------------------------------------------- */
+
+static PyObject *native_bind_hashing(PyObject *module, PyObject *args)
+{
+    const char *library, *missing;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "s", &library)) return NULL;
+    if (!bind_hashing(library, &missing)) return PyErr_Format(PyExc_ImportError, "no %s for hashes", missing);
+    Py_RETURN_NONE;
+}
+
+static PyObject *native_bind_curve(PyObject *module, PyObject *args)
+{
+    PyObject *numbers;
+    void *addresses[CURVE_ADDRESSES];
+    (void)module;
+    if (!PyArg_ParseTuple(args, "O!", &PyTuple_Type, &numbers)) return NULL;
+    if (PyTuple_GET_SIZE(numbers) != CURVE_ADDRESSES)
+        return PyErr_Format(PyExc_ValueError, "%d addresses are wanted", CURVE_ADDRESSES);
+    for (int i = 0; i < CURVE_ADDRESSES; i++) {
+        addresses[i] = PyLong_AsVoidPtr(PyTuple_GET_ITEM(numbers, i));
+        if (PyErr_Occurred()) return NULL;
+    }
+    bind_curve(addresses);
+    Py_RETURN_NONE;
+}
+
+static PyObject *native_bind_types(PyObject *module, PyObject *args)
+{
+    PyTypeObject *types[3];
+    (void)module;
+    if (!PyArg_ParseTuple(args, "O!O!O!", &PyType_Type, &types[0], &PyType_Type, &types[1], &PyType_Type, &types[2]))
+        return NULL;
+    for (int i = 0; i < 3; i++)
+        if (!PyType_IsSubtype(types[i], &PyTuple_Type))
+            return PyErr_Format(PyExc_TypeError, "%s is no tuple", types[i]->tp_name);
+    for (unsigned i = 0; i < 3; i++) {
+        Py_INCREF(types[i]);
+        usual_sequences[i] = PyLong_FromUnsignedLong(UINT32_MAX - i);
+        if (!usual_sequences[i]) return NULL;
+    }
+    out_point = types[0];
+    tx_in = types[1];
+    tx_out = types[2];
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"bind_hashing", native_bind_hashing, METH_VARARGS,
+     "bind_hashing(library): before all else. library: the file that hashlib's functions come from. ImportError: it\n"
+     "has them not."},
+    {"bind_curve", native_bind_curve, METH_VARARGS,
+     "bind_curve(addresses): before prove. Of libsecp256k1's context and functions, in the order of native.h."},
+    {"bind_types", native_bind_types, METH_VARARGS, "bind_types(OutPoint, TxIn, TxOut): before transaction."},
+    {"prove", native_prove, METH_VARARGS,
+     "prove(runs, flags): the (number of the run, index of the input) that are not proved, in order.\n"
+     "runs: a list of (raw transaction, its spent outputs, first index, index behind the last)."},
+    {"transaction", native_transaction, METH_VARARGS,
+     "transaction(buf, pos, allow_witness): (version, vin, vout, locktime, raw, offsets of the inputs, the\n"
+     "outputs and the witnesses in raw, txid, wtxid, signature operations of old) of the one at buf[pos:]; None if\n"
+     "there is none, or an odd one."},
+    {"witness", native_witness, METH_O, "witness(raw): the witness stack of each input; None as for transaction."},
+    {"sha256d", native_sha256d, METH_O, "sha256d(data): double SHA-256."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "_part", "Common inputs proved in C; see chain/native/__init__.py.", -1, methods,
+    NULL, NULL, NULL, NULL,
+};
+
+#ifndef SOURCES
+#define SOURCES 0u /* setup.py gives the checksum of these files */
+#endif
+
+PyMODINIT_FUNC PyInit__part(void)
+{
+    PyObject *module = PyModule_Create(&definition);
+    if (module && PyModule_AddObject(module, "SOURCES", PyLong_FromUnsignedLong(SOURCES)) < 0) Py_CLEAR(module);
+    return module;
+}

@@ -1,0 +1,208 @@
+/* Reads a transaction (BIP 144) in place: nothing is copied, what is kept points into the bytes. */
+
+#include "native.h"
+
+#include <stdlib.h>
+
+enum { MAX_SIZE = 0x02000000 }; /* the most that a compact size may count */
+
+typedef struct {
+    const uint8_t *at, *end;
+} Reader;
+
+static size_t left(const Reader *reader) { return (size_t)(reader->end - reader->at); }
+
+static bool take(Reader *reader, size_t size, const uint8_t **piece)
+{
+    if (size > left(reader)) return false;
+    *piece = reader->at;
+    reader->at += size;
+    return true;
+}
+
+/* A compact size, written shortest. What it counts has least bytes each, which must be there. */
+static bool take_count(Reader *reader, size_t least, size_t *count)
+{
+    const uint8_t *at;
+    if (!take(reader, 1, &at)) return false;
+    size_t n = *at;
+    if (n == 253) {
+        if (!take(reader, 2, &at)) return false;
+        n = at[0] | (size_t)at[1] << 8;
+        if (n < 253) return false;
+    } else if (n == 254) {
+        if (!take(reader, 4, &at)) return false;
+        n = read_u32(at);
+        if (n <= 0xffff) return false;
+    } else if (n == 255) {
+        return false; /* counts more than there can be */
+    }
+    *count = n;
+    return n <= MAX_SIZE && n <= left(reader) / least;
+}
+
+static bool take_string(Reader *reader, Bytes *string)
+{
+    return take_count(reader, 1, &string->size) && take(reader, string->size, &string->at);
+}
+
+static bool take_inputs(Reader *reader, Transaction *tx)
+{
+    const uint8_t *sequence;
+    if (!take_count(reader, 41, &tx->input_count) || !tx->input_count) return false;
+    tx->inputs_at = reader->at;
+    tx->inputs = calloc(tx->input_count, sizeof *tx->inputs);
+    if (!tx->inputs) return false;
+    for (size_t i = 0; i < tx->input_count; i++) {
+        Input *input = &tx->inputs[i];
+        if (!take(reader, 36, &input->outpoint) || !take_string(reader, &input->script_sig) ||
+            !take(reader, 4, &sequence))
+            return false;
+        input->sequence = read_u32(sequence);
+    }
+    return true;
+}
+
+static bool take_outputs(Reader *reader, Transaction *tx)
+{
+    const uint8_t *value;
+    Bytes script;
+    if (!take_count(reader, 9, &tx->output_count)) return false;
+    tx->outputs.at = reader->at;
+    for (size_t i = 0; i < tx->output_count; i++)
+        if (!take(reader, 8, &value) || !take_string(reader, &script)) return false;
+    tx->outputs.size = (size_t)(reader->at - tx->outputs.at);
+    return true;
+}
+
+/* Twice: the first time counts the items, so that they have one place. */
+static bool take_witnesses(Reader *reader, Transaction *tx)
+{
+    Reader counting = *reader;
+    size_t count, total = 0;
+    Bytes item;
+    for (size_t i = 0; i < tx->input_count; i++) {
+        if (!take_count(&counting, 1, &count)) return false;
+        total += count;
+        while (count--)
+            if (!take_string(&counting, &item)) return false;
+    }
+    if (!total) return false; /* a witness record without a witness */
+    tx->witnesses_at = reader->at;
+    tx->items = malloc(total * sizeof *tx->items);
+    if (!tx->items) return false;
+    Bytes *next = tx->items;
+    for (size_t i = 0; i < tx->input_count; i++) {
+        Input *input = &tx->inputs[i];
+        take_count(reader, 1, &input->witness_size);
+        input->witness = next;
+        for (size_t n = 0; n < input->witness_size; n++) take_string(reader, next++);
+    }
+    return true;
+}
+
+static bool take_transaction(Reader *reader, Transaction *tx, bool allow_witness)
+{
+    const uint8_t *number;
+    if (!take(reader, 4, &number)) return false;
+    tx->version = read_u32(number);
+    bool has_witness = allow_witness && left(reader) >= 2 && reader->at[0] == 0;
+    if (has_witness) {
+        if (reader->at[1] != 1) return false;
+        reader->at += 2;
+    }
+    if (!take_inputs(reader, tx) || !take_outputs(reader, tx)) return false;
+    if (has_witness && !take_witnesses(reader, tx)) return false;
+    if (!take(reader, 4, &number)) return false;
+    tx->locktime = read_u32(number);
+    return true;
+}
+
+bool read_transaction(Transaction *tx, Bytes buffer, bool allow_witness)
+{
+    Reader reader = {buffer.at, buffer.at + buffer.size};
+    memset(tx, 0, sizeof *tx);
+    if (!take_transaction(&reader, tx, allow_witness)) {
+        free_transaction(tx);
+        return false;
+    }
+    tx->raw = (Bytes){buffer.at, (size_t)(reader.at - buffer.at)};
+    return true;
+}
+
+void free_transaction(Transaction *tx)
+{
+    free(tx->inputs);
+    free(tx->items);
+    memset(tx, 0, sizeof *tx);
+}
+
+const uint8_t *read_output(const uint8_t *at, int64_t *value, Bytes *script)
+{
+    *value = (int64_t)(read_u32(at) | (uint64_t)read_u32(at + 4) << 32);
+    at += 8;
+    script->size = *at++;
+    if (script->size == 253) {
+        script->size = at[0] | (size_t)at[1] << 8;
+        at += 2;
+    } else if (script->size == 254) {
+        script->size = read_u32(at);
+        at += 4;
+    }
+    script->at = at;
+    return at + script->size;
+}
+
+/* Up to a push that is cut short. */
+static size_t count_script_sigops(Bytes script)
+{
+    enum { PUSHDATA1 = 0x4c, PUSHDATA4 = 0x4e, CHECKSIG = 0xac, CHECKSIGVERIFY, CHECKMULTISIG, CHECKMULTISIGVERIFY };
+    size_t count = 0, at = 0;
+    while (at < script.size) {
+        uint8_t opcode = script.at[at++];
+        if (opcode <= PUSHDATA4) {
+            size_t size = opcode, width = opcode < PUSHDATA1 ? 0 : (size_t)1 << (opcode - PUSHDATA1);
+            if (width > script.size - at) break;
+            if (width) size = 0;
+            for (size_t i = 0; i < width; i++) size |= (size_t)script.at[at + i] << 8 * i;
+            at += width;
+            if (size > script.size - at) break;
+            at += size;
+        } else if (opcode == CHECKSIG || opcode == CHECKSIGVERIFY) {
+            count += 1;
+        } else if (opcode == CHECKMULTISIG || opcode == CHECKMULTISIGVERIFY) {
+            count += 20;
+        }
+    }
+    return count;
+}
+
+size_t count_sigops(const Transaction *tx)
+{
+    size_t count = 0;
+    int64_t value;
+    Bytes script;
+    const uint8_t *at = tx->outputs.at;
+    for (size_t i = 0; i < tx->input_count; i++) count += count_script_sigops(tx->inputs[i].script_sig);
+    for (size_t i = 0; i < tx->output_count; i++) {
+        at = read_output(at, &value, &script);
+        count += count_script_sigops(script);
+    }
+    return count;
+}
+
+void hash_transaction(const Transaction *tx, uint8_t txid[32], uint8_t wtxid[32])
+{
+    sha256d(tx->raw.at, tx->raw.size, wtxid);
+    if (!tx->witnesses_at) {
+        memcpy(txid, wtxid, 32);
+        return;
+    }
+    const uint8_t *behind_marker = tx->raw.at + 6;
+    Hasher hasher;
+    sha256_begin(&hasher);
+    sha256_add(&hasher, tx->raw.at, 4);
+    sha256_add(&hasher, behind_marker, (size_t)(tx->witnesses_at - behind_marker));
+    sha256_add(&hasher, tx->raw.at + tx->raw.size - 4, 4);
+    sha256d_end(&hasher, txid);
+}

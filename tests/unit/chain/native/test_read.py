@@ -1,0 +1,160 @@
+"""The compiled part reads transactions as Python does, or leaves them to it; and takes no odd arguments.
+
+That it proves only what is right is proved with the templates, by the vectors and by the oracles
+(tests/both_ways.py).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+
+import pytest
+from oracle.spends import make_spend
+
+from pybitcoind.chain import native
+from pybitcoind.chain.consensus.sigops import _count_legacy
+from pybitcoind.chain.primitives.hashes import sha256d
+from pybitcoind.chain.primitives.serialize import DecodeError
+from pybitcoind.chain.primitives.transaction import OutPoint, Transaction, TxIn, TxOut
+
+SEED = 20261127
+pytestmark = pytest.mark.skipif(native.part is None, reason="the compiled part is not built: no C compiler")
+
+
+def in_python(raw: bytes, pos: int, allow_witness: bool) -> tuple[Transaction, int] | None:
+    try:
+        return Transaction._parse(raw, pos, allow_witness)
+    except (DecodeError, ValueError, IndexError, ArithmeticError):
+        return None
+    except Exception as error:  # struct.error has no better base
+        assert type(error).__name__ == "error", error
+        return None
+
+
+def compare(raw: bytes, pos: int = 0, allow_witness: bool = True) -> bool:
+    """Whether C reads it; if so all is as Python has it, and Python reads what there is to read."""
+    assert native.part is not None
+    fields, wanted = native.part.transaction(raw, pos, allow_witness), in_python(raw, pos, allow_witness)
+    if fields is None:
+        return False
+    assert wanted is not None, raw.hex()
+    tx, end = wanted
+    again, its_end = Transaction.parse(raw, pos, allow_witness=allow_witness)
+    assert its_end == end == pos + len(again.raw)
+    for name in ("version", "vin", "vout", "locktime", "raw", "vin_at", "vout_at", "_strip", "witness"):
+        assert getattr(again, name) == getattr(tx, name), (name, raw.hex())
+    assert (again.txid, again.wtxid) == (sha256d(tx.stripped), sha256d(tx.raw))
+    assert again.sigops == _count_legacy(tx)
+    return True
+
+
+def test_spends_whole_cut_and_changed() -> None:
+    print("seed", SEED)
+    rng = random.Random(SEED)
+    read = 0
+    for _ in range(400):
+        raw = make_spend(rng)[1].raw
+        assert compare(raw)
+        assert compare(b"\xff" * 7 + raw + b"\0\1\2", 7)
+        compare(raw, 0, False)
+        for _ in range(20):
+            odd = bytearray(raw)
+            for _ in range(rng.choice((1, 1, 2, 4))):
+                odd[rng.randrange(len(odd))] = rng.choice((0, 1, 252, 253, 254, 255, rng.randrange(256)))
+            if rng.random() < 0.3:
+                del odd[rng.randrange(len(odd)) :]
+            read += compare(bytes(odd), 0, rng.random() < 0.9)
+    assert read > 1000
+
+
+def test_kinds_of_values() -> None:
+    """What comes from C are the same types as from Python, the values at the ends of their ranges too."""
+    tx = Transaction.make(
+        [TxIn(OutPoint(bytes(range(32)), n), b"x" * n, 0xFFFFFFFF - n) for n in range(5)],
+        [TxOut(-1, b""), TxOut(2**63 - 1, b"\xac" * 300), TxOut(-(2**63), b"\x6a")],
+        version=0xFFFFFFFF,
+        locktime=0xFFFFFFFF,
+        witness=[[], [b"a", b""], [], [], [b"y" * 70_000]],
+    )
+    assert compare(tx.raw)
+    again = Transaction.decode(tx.raw)
+    assert repr(again.vin) == repr(tx.vin) and repr(again.vout) == repr(tx.vout)
+    assert again.witness == tx.witness and again.witness is again.witness
+    assert again.sigops == 300
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        bytes(10),
+        bytes(4) + b"\0\1\0\0" + bytes(4),
+        bytes(4) + b"\0\2" + bytes(60),
+        bytes(4) + b"\xff" * 9 + bytes(60),
+        bytes(4) + b"\xfe\xff\xff\xff\xff" + bytes(60),
+        bytes(4) + b"\xfd\1\0" + bytes(60),
+    ],
+)
+def test_what_is_left_to_python(raw: bytes) -> None:
+    assert not compare(raw)
+
+
+def test_positions_outside() -> None:
+    assert native.part is not None
+    for pos in (-1, 11, 2**62):
+        assert native.part.transaction(bytes(10), pos, True) is None
+
+
+def test_the_switch() -> None:
+    """PYBITCOIND_NATIVE=0 leaves it alone."""
+    code = "from pybitcoind.chain import native; print(native.part is None)"
+    for value, wanted in (("0", "True"), ("1", "False")):
+        environment = os.environ | {native.SWITCH: value}
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == wanted
+
+
+def test_wrong_arguments() -> None:
+    part = native.part
+    assert part is not None
+    with pytest.raises(TypeError):
+        part.transaction("text", 0, True)
+    with pytest.raises(TypeError):
+        part.sha256d(bytearray(3))
+    with pytest.raises(TypeError):
+        part.witness(None)
+    with pytest.raises(TypeError):
+        part.bind_types(int, TxIn, TxOut)
+    with pytest.raises(ValueError, match="addresses"):
+        part.bind_curve((1, 2))
+    with pytest.raises(ImportError, match="SHA256_Init"):
+        part.bind_hashing("libm.so.6")
+    with pytest.raises(ImportError, match=r"no/such/file"):
+        part.bind_hashing("/no/such/file.so")
+    for runs in ([None], [(b"", (), 0)], [("", (), 0, 1)], [(b"", 5, 0, 1)], [(b"", [(1,)], 0, 1)], (), None):
+        with pytest.raises(TypeError):
+            part.prove(runs, 0)
+    with pytest.raises(OverflowError):
+        part.prove([(b"", [(2**63, b"")], 0, 1)], 0)
+
+
+def test_runs_that_do_not_fit() -> None:
+    """What is no transaction, or has other outputs to spend, or other inputs, is not proved."""
+    part = native.part
+    assert part is not None
+    raw = Transaction.make([TxIn(OutPoint(bytes(32), 0))], [TxOut(1, b"")]).raw
+    spent = [(1, b"\x51")]
+    assert part.prove([(b"", spent * 2, 0, 2), (raw, spent, 0, 1), (raw, spent * 3, 1, 2)], 0) == [
+        (0, 0),
+        (0, 1),
+        (1, 0),
+        (2, 1),
+    ]
+    assert part.prove([(raw, spent, 1, 1)], 0) == part.prove([], 0) == []
+    for start, stop in ((0, 2), (-1, 1), (1, 0), (0, 2**62)):
+        with pytest.raises(ValueError, match="spent outputs"):
+            part.prove([(raw, spent, start, stop)], 0)
