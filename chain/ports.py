@@ -132,6 +132,9 @@ class Workers(Protocol):
     def run(self, fn: Callable[..., T], *args: Any) -> asyncio.Future[T]:
         """fn's result. It begins now, or when a worker is free; cancelled later than that, it runs on."""
 
+    def run_free(self, fn: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+        """As run, for long work that mostly leaves the interpreter's lock free, in threads of its own."""
+
     def run_apart(self, fn: Callable[[bytes], bytes], data: bytes) -> asyncio.Future[bytes]:
         """As run, but in another process if there are any. fn: a function of a module, which names it."""
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from . import native
 from .ports import Workers
 from .script.flags import ScriptFlags
 from .script.packed import pack_runs, unpack_failure, verify_packed
@@ -47,16 +48,18 @@ class ScriptChecks:
         total = sum(len(digests.tx.vin) for digests in checks)
         if not fast:
             slow = partial(verify_run, templates_enabled=False)
-            self._answers = [workers.run(slow, _whole(checks), flags)]
+            self._answers = [workers.run_free(slow, _whole(checks), flags)]
         elif total <= INLINE_INPUTS:
             self._failure = verify_run(_whole(checks), flags)
-        elif workers.processes and total >= APART_INPUTS:
+        elif workers.processes and total >= APART_INPUTS and native.part is None:
             self._apart = True
             self._runs = split_checks(checks, workers.processes * CHUNKS_PER_WORKER)
             self._answers = [workers.run_apart(verify_packed, pack_runs(runs, flags)) for runs in self._runs]
         else:
             parts = min(workers.count * CHUNKS_PER_WORKER, max(1, total // CHUNK_INPUTS))
-            self._answers = [workers.run(verify_run, runs, flags) for runs in split_checks(checks, parts)]
+            self._answers = [
+                workers.run_free(verify_run, runs, flags) for runs in split_checks(checks, parts)
+            ]
 
     async def failure(self) -> CheckFailure | None:
         """The first input that fails, in order; None if all verify. ChecksDropped after `drop`."""

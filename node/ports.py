@@ -103,6 +103,7 @@ class ThreadWorkers:
         # threads that wait for the interpreter's lock only slow each other down.
         size = max(self._count, min(self._count + 1, cores()))
         self._pool = ThreadPoolExecutor(size, thread_name_prefix="worker")
+        self._free = ThreadPoolExecutor(self._count, thread_name_prefix="free")
 
     @property
     def count(self) -> int:
@@ -114,6 +115,9 @@ class ThreadWorkers:
 
     def run(self, fn: Callable[..., T], *args: Any) -> asyncio.Future[T]:
         return asyncio.get_running_loop().run_in_executor(self._pool, fn, *args)
+
+    def run_free(self, fn: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+        return asyncio.get_running_loop().run_in_executor(self._free, fn, *args)
 
     def run_apart(self, fn: BytesFunction, data: bytes) -> asyncio.Future[bytes]:
         return (self._apart or self).run(fn, data)
@@ -149,7 +153,8 @@ class ThreadWorkers:
 
     def close(self) -> None:
         """Waits for what runs; what has not begun is dropped."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for pool in (self._free, self._pool):
+            pool.shutdown(wait=True, cancel_futures=True)
         if self._apart is not None:
             self._apart.close()
 
@@ -167,6 +172,8 @@ class InlineWorkers:
         except Exception as error:
             future.set_exception(error)
         return future
+
+    run_free = run
 
     def run_apart(self, fn: BytesFunction, data: bytes) -> asyncio.Future[bytes]:
         return self.run(fn, data)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from pybitcoind.chain import native
 from pybitcoind.chain.primitives.transaction import OutPoint, Transaction, TxIn, TxOut
 from pybitcoind.chain.script.errors import ScriptError
 from pybitcoind.chain.script.flags import MANDATORY_FLAGS
@@ -17,7 +18,9 @@ TRUE, FALSE, RETURN = b"\x51", b"\x00", b"\x6a"
 
 
 @pytest.fixture
-def processes() -> Iterator[ThreadWorkers]:
+def processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadWorkers]:
+    """Used where nothing is built in C."""
+    monkeypatch.setattr(native, "part", None)
     workers = ThreadWorkers(2, 2)
     yield workers
     workers.close()
