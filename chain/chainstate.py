@@ -180,13 +180,7 @@ class Chainstate:
         """The coins of outpoints that exist, or will once after is the tip, as a new dictionary."""
         if after is None:
             return await self.coins.fetch(outpoints)
-        changes = after.connection.changes
-        coins = await self.coins.fetch([outpoint for outpoint in outpoints if outpoint not in changes])
-        for outpoint in outpoints:
-            coin = changes.get(outpoint)
-            if coin is not None:
-                coins[outpoint] = coin
-        return coins
+        return await self.coins.fetch(outpoints, after.connection.changes)
 
     async def prepare_disconnect(self, block: Block, node: HeaderNode, undo: BlockUndo) -> Disconnection:
         """Takes off the tip, whose block and undo data these are; StorageError if they do not fit."""

@@ -11,7 +11,7 @@ entry in and one out and never reaches the disk:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol, final
+from typing import Final, Protocol, final
 
 from .coin_memory import CoinMemory
 from .primitives.transaction import Coin, OutPoint
@@ -26,6 +26,9 @@ class CoinSource(Protocol):
     async def flush(
         self, changes: Mapping[OutPoint, Coin | None], best_block: bytes, /, *more: Mapping[OutPoint, Coin]
     ) -> None: ...
+
+
+NO_CHANGES: Final[dict[OutPoint, Coin | None]] = {}
 
 
 @final
@@ -66,9 +69,14 @@ class CoinsCache:
         """Entries that the next flush writes."""
         return len(self._fresh) + len(self._changed)
 
-    async def fetch(self, outpoints: Iterable[OutPoint]) -> dict[OutPoint, Coin]:
-        """The coins of outpoints that exist, as a new dictionary; those read are kept. Owner task only."""
-        found, missing = self._cached(outpoints)
+    async def fetch(
+        self, outpoints: Iterable[OutPoint], over: dict[OutPoint, Coin | None] = NO_CHANGES
+    ) -> dict[OutPoint, Coin]:
+        """The coins of outpoints that exist, as a new dictionary; those read are kept. Owner task only.
+
+        over: changes that will be applied first.
+        """
+        found, missing = self._cached(outpoints, over)
         if missing:
             read = await self._read(missing)
             self._clean.update(read)
@@ -77,26 +85,29 @@ class CoinsCache:
 
     async def peek(self, outpoints: Iterable[OutPoint]) -> dict[OutPoint, Coin]:
         """Like fetch from any task: keeps nothing, and tells what was true at some moment during the call."""
-        found, missing = self._cached(outpoints)
+        found, missing = self._cached(outpoints, NO_CHANGES)
         if missing:
             found.update(await self._read(missing))
         return found
 
-    def _cached(self, outpoints: Iterable[OutPoint]) -> tuple[dict[OutPoint, Coin], list[OutPoint]]:
+    def _cached(
+        self, outpoints: Iterable[OutPoint], over: dict[OutPoint, Coin | None]
+    ) -> tuple[dict[OutPoint, Coin], list[OutPoint]]:
         fresh, clean, changed = self._fresh.get, self._clean.get, self._changed
         found: dict[OutPoint, Coin] = {}
         missing: list[OutPoint] = []
         for outpoint in outpoints:
-            coin = fresh(outpoint) or clean(outpoint)
-            if coin is None:
-                if outpoint in changed:
-                    coin = changed[outpoint]
-                    if coin is None:
+            if over and outpoint in over:
+                coin = over[outpoint]
+            else:
+                coin = fresh(outpoint) or clean(outpoint)
+                if coin is None:
+                    if outpoint not in changed:
+                        missing.append(outpoint)
                         continue
-                else:
-                    missing.append(outpoint)
-                    continue
-            found[outpoint] = coin
+                    coin = changed[outpoint]
+            if coin is not None:
+                found[outpoint] = coin
         return found, missing
 
     async def _read(self, outpoints: list[OutPoint]) -> dict[OutPoint, Coin]:
@@ -115,9 +126,9 @@ class CoinsCache:
                 if fresh.pop(outpoint, None) is None:
                     clean.pop(outpoint, None)
                     changed[outpoint] = None
-            elif outpoint in changed:
+            elif changed and outpoint in changed:
                 changed[outpoint] = coin
-            elif outpoint in clean:
+            elif clean and outpoint in clean:
                 del clean[outpoint]
                 changed[outpoint] = coin
             else:

@@ -57,8 +57,9 @@ def check_transaction(tx: Transaction) -> None:
         _raise_bad_values(values)
 
     if len(vin) > 1:  # CVE-2018-17144: one coin spent twice by the same transaction
-        prevouts = {prevout for prevout, _, _ in vin}
-        if len(prevouts) != len(vin):
+        prevouts = [prevout for prevout, _, _ in vin]
+        twice = prevouts[0] == prevouts[1] if len(vin) == 2 else len(set(prevouts)) != len(vin)
+        if twice:
             raise TxInvalid(TxFault.CONSENSUS, "bad-txns-inputs-duplicate")
         if NULL_OUTPOINT in prevouts:
             raise TxInvalid(TxFault.CONSENSUS, "bad-txns-prevout-null")
