@@ -73,9 +73,9 @@ extern Hasher TAP_SIGHASH, TAP_LEAF, TAP_BRANCH, TAP_TWEAK;
 
 /* --- curve.c ------------------------------------------------------------------------------------------- */
 
-/* Addresses in libsecp256k1, in this order. */
-enum { CONTEXT, PUBKEY_PARSE, XONLY_PARSE, SIG_PARSE_DER, SIG_NORMALIZE, ECDSA_VERIFY, SCHNORR_VERIFY, TWEAK_CHECK,
-       CURVE_ADDRESSES };
+/* Addresses in libsecp256k1, in this order. CONTEXT can make public keys. */
+enum { CONTEXT, PUBKEY_PARSE, XONLY_PARSE, SIG_PARSE_DER, SIG_NORMALIZE, ECDSA_VERIFY, SCHNORR_VERIFY, PUBKEY_CREATE,
+       PUBKEY_COMBINE, PUBKEY_SERIALIZE, CURVE_ADDRESSES };
 
 void bind_curve(void *const addresses[CURVE_ADDRESSES]);
 

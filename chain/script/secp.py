@@ -29,21 +29,20 @@ _tweak_add_check: Any = lib.secp256k1_xonly_pubkey_tweak_add_check
 _COMPRESSED, _UNCOMPRESSED = lib.SECP256K1_EC_COMPRESSED, lib.SECP256K1_EC_UNCOMPRESSED
 _SIG = ffi.typeof("secp256k1_ecdsa_signature *")
 
-
-if (
-    native.part is not None
-):  # the same library for C (chain/native/curve.c), context and functions in its order
+if native.part is not None:  # the same library for C: a context and functions, in the order of native.h
+    _context: Any = lib.secp256k1_context_create(lib.SECP256K1_CONTEXT_NONE)  # for good, as what is in C
     _functions: Any = (
-        lib.secp256k1_context_static,
         ffi.addressof(lib, "secp256k1_ec_pubkey_parse"),
         ffi.addressof(lib, "secp256k1_xonly_pubkey_parse"),
         ffi.addressof(lib, "secp256k1_ecdsa_signature_parse_der"),
         ffi.addressof(lib, "secp256k1_ecdsa_signature_normalize"),
         ffi.addressof(lib, "secp256k1_ecdsa_verify"),
         ffi.addressof(lib, "secp256k1_schnorrsig_verify"),
-        ffi.addressof(lib, "secp256k1_xonly_pubkey_tweak_add_check"),
+        ffi.addressof(lib, "secp256k1_ec_pubkey_create"),
+        ffi.addressof(lib, "secp256k1_ec_pubkey_combine"),
+        ffi.addressof(lib, "secp256k1_ec_pubkey_serialize"),
     )
-    native.part.bind_curve(tuple([int(ffi.cast("uintptr_t", function)) for function in _functions]))
+    native.part.bind_curve(tuple([int(ffi.cast("uintptr_t", at)) for at in (_context, *_functions)]))
 
 
 # --- public keys ready for use ----------------------------------------------------------------------
