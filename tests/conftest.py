@@ -51,6 +51,12 @@ def bitcoind() -> Path:
     return Path(name)
 
 
+@pytest.fixture
+def cold_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Daemons are started as people start them, imports and all, and are not forked from a warm process."""
+    monkeypatch.setattr("node_process.Daemon.warm", False)
+
+
 @pytest.fixture(autouse=True)
 def no_threads_left() -> Iterator[None]:
     """A test that leaves a thread behind fails."""

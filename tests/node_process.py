@@ -21,10 +21,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from warm_process import WarmProcess
+
 import pybitcoind.node
 from pybitcoind.node.localnet.client import NodeError, RpcClient, RpcFailure
 
 T = TypeVar("T")
+PROGRAM = [sys.executable, "-m", "pybitcoind.node.main"]
 LIMIT = 30.0
 """Real seconds after which a wait fails."""
 STEP = 0.005
@@ -32,6 +35,9 @@ STEP = 0.005
 
 class Daemon:
     """A regtest node on free ports. options: further ones of the command line. env: further variables."""
+
+    warm = sys.platform == "linux"
+    """Whether nodes are forked from a process that has imported everything; not with an env of their own."""
 
     def __init__(
         self, datadir: Path, *options: str, network: str = "regtest", env: dict[str, str] | None = None
@@ -43,9 +49,14 @@ class Daemon:
         self._stderr_file = tempfile.TemporaryFile()  # noqa: SIM115 (closed at the end)
         self._stderr = ""
         self.started_at = time.monotonic()
-        self.process = subprocess.Popen(
-            [*self._command(network), *options],
-            env=environment() | (env or {}),
+        self.process = self._start([*self._command(network), *options], env or {})
+
+    def _start(self, command: list[str], env: dict[str, str]) -> subprocess.Popen[bytes] | WarmProcess:
+        if self.warm and not env and command[: len(PROGRAM)] == PROGRAM:
+            return WarmProcess(command[len(PROGRAM) :], environment(), self._stderr_file.fileno())
+        return subprocess.Popen(
+            command,
+            env=environment() | env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._stderr_file,
@@ -174,7 +185,7 @@ def running(datadir: Path, *options: str, network: str = "regtest") -> Iterator[
 
 def command(datadir: Path, network: str = "regtest") -> list[str]:
     """The daemon's command line, quiet and on free ports of 127.0.0.1 and ::1."""
-    program = [sys.executable, "-m", "pybitcoind.node.main", f"-chain={network}", f"-datadir={datadir}"]
+    program = [*PROGRAM, f"-chain={network}", f"-datadir={datadir}"]
     return [*program, "-port=0", "-rpcport=0", "-printtoconsole=0", "-bind=127.0.0.1", "-bind=[::1]"]
 
 

@@ -15,6 +15,7 @@ from pybitcoind.chain.params import regtest
 from pybitcoind.node.daemon import run
 
 
+@pytest.mark.usefixtures("cold_starts")
 def test_start_files_and_stop(tmp_path: Path) -> None:
     with running(tmp_path, "-debug", "-logtimemicros") as node:
         folder = tmp_path / "regtest"
@@ -42,6 +43,7 @@ def test_start_files_and_stop(tmp_path: Path) -> None:
     assert node.log.endswith("Shutdown done\n")
 
 
+@pytest.mark.usefixtures("cold_starts")
 def test_second_start_and_both_signals(tmp_path: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         with Daemon(tmp_path) as node:
@@ -49,6 +51,7 @@ def test_second_start_and_both_signals(tmp_path: Path) -> None:
             assert (code, node.stderr) == (0, "") and seconds < 2
 
 
+@pytest.mark.usefixtures("cold_starts")
 def test_start_is_fast_and_small(tmp_path: Path) -> None:
     """An empty node answers within 0.5 s and takes at most 90 MB; the limits here leave room for a busy
     machine, and the time is the processor's (scripts/bench measures the real one)."""
@@ -62,6 +65,7 @@ def test_start_is_fast_and_small(tmp_path: Path) -> None:
             assert sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK") < 2
 
 
+@pytest.mark.usefixtures("cold_starts")
 def test_a_locked_directory(tmp_path: Path) -> None:
     with running(tmp_path) as node:
         code, stderr = run_to_end(tmp_path)
@@ -74,6 +78,7 @@ def test_a_locked_directory(tmp_path: Path) -> None:
         assert (tmp_path / "regtest" / ".cookie").exists()
 
 
+@pytest.mark.usefixtures("cold_starts")
 def test_kill_and_start_again(tmp_path: Path) -> None:
     with Daemon(tmp_path) as node:
         node.wait_ready().kill()
@@ -223,6 +228,7 @@ def test_the_log_after_rotation(tmp_path: Path) -> None:
         node.until("a new log", path.exists)
 
 
+@pytest.mark.usefixtures("cold_starts")
 def test_a_stop_in_the_middle_of_a_load(tmp_path: Path, shared: Path) -> None:
     chain = shared / "data" / "regtest-signatures.dat"
     with Daemon(tmp_path, f"-loadblock={chain}", "-par=1") as node:

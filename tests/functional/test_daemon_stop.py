@@ -51,6 +51,7 @@ def starts_again(folder: Path) -> None:
         assert 0 <= node.call("getblockcount") <= 250
 
 
+@pytest.mark.usefixtures("cold_starts")
 @pytest.mark.parametrize("number", BOTH_SIGNALS, ids=lambda number: number.name)
 def test_before_anything_is_there(tmp_path: Path, number: int) -> None:
     """The start stands still where it reads a bitcoin.conf that never ends."""
@@ -62,6 +63,7 @@ def test_before_anything_is_there(tmp_path: Path, number: int) -> None:
         assert seconds < LIMIT
 
 
+@pytest.mark.usefixtures("cold_starts")
 @pytest.mark.parametrize("number", BOTH_SIGNALS, ids=lambda number: number.name)
 def test_before_the_event_loop_runs(tmp_path: Path, number: int) -> None:
     """The start stands still where it opens a log that nobody reads: it holds the directory by then."""
@@ -104,6 +106,7 @@ def _height(blocks: list[Block], at: int) -> int:
     return at if blocks[0].header.prev_hash == bytes(32) else at + 1
 
 
+@pytest.mark.usefixtures("cold_starts")
 def test_in_the_middle_of_a_start(loaded: Path) -> None:
     steps = ("RPC listens on", "Loading block index", "Verifying blocks", "Bound to")
     for line, number in zip(steps, BOTH_SIGNALS * 2, strict=True):
@@ -113,6 +116,7 @@ def test_in_the_middle_of_a_start(loaded: Path) -> None:
     starts_again(loaded)
 
 
+@pytest.mark.usefixtures("cold_starts")
 def test_by_rpc(tmp_path: Path) -> None:
     with Daemon(tmp_path).wait_ready() as node:
         assert node.call("stop", wait=0) == "Bitcoin Core stopping"
