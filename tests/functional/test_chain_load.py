@@ -42,7 +42,7 @@ async def check_utxo_set(chain: ChainManager, *, muhash: bool = False) -> None:
         assert stats.total_amount == 8891_50005909
 
 
-async def test_load_restart_and_verify(chain_file: Path, tmp_path: Path) -> None:
+async def test_load_restart_verify_and_connect_anew(chain_file: Path, tmp_path: Path) -> None:
     recorder = Recorder()
     with thread_workers(2) as workers:
         ports = make_ports(tmp_path, workers=workers)
@@ -60,6 +60,10 @@ async def test_load_restart_and_verify(chain_file: Path, tmp_path: Path) -> None
             assert await chain.verify_chain(4, 40) is VerifyResult.SUCCESS
             await check_utxo_set(chain)
         assert isinstance(ports.log, ListLog) and not ports.log.find("UpdateTip")
+        anew = ChainOptions(reindex_chainstate=True, db_cache=1 << 20)
+        async with running_chain(ports, anew) as chain:  # and a small cache gives the same coins
+            await chain.activate_best()
+            await check_utxo_set(chain)
 
 
 def shuffled(data: bytes) -> bytes:
@@ -81,14 +85,23 @@ def shuffled_file(chain_file: Path, tmp_path: Path) -> Path:
     return path
 
 
-async def test_blocks_in_any_order(chain_file: Path, shuffled_file: Path, tmp_path: Path) -> None:
+async def test_blocks_in_any_order_and_found_again(
+    chain_file: Path, shuffled_file: Path, tmp_path: Path
+) -> None:
+    """With a small cache while they are loaded."""
     with thread_workers(2) as workers:
         ports = make_ports(tmp_path, workers=workers)
-        async with running_chain(ports) as chain:
+        async with running_chain(ports, ChainOptions(db_cache=1 << 20)) as chain:
             assert await chain.load_external(str(shuffled_file)) == 180
             assert chain.tip.height == 180
             assert await chain.load_external(str(tmp_path / "missing.dat")) == 0
             assert await chain.load_external(str(chain_file)) == 40
+            await check_utxo_set(chain)
+        async with running_chain(ports, ChainOptions(reindex=True)) as chain:
+            assert chain.tip.height == 0
+            await chain.reindex()
+            await check_utxo_set(chain)
+        async with running_chain(ports) as chain:
             await check_utxo_set(chain)
 
 
@@ -117,31 +130,6 @@ async def test_others_are_served_while_loading_and_it_can_be_interrupted(
 
 async def read_height(chain: ChainManager) -> int:
     return chain.tip.height
-
-
-async def test_small_cache_gives_the_same_coins(chain_file: Path, tmp_path: Path) -> None:
-    with thread_workers(2) as workers:
-        ports = make_ports(tmp_path, workers=workers)
-        async with running_chain(ports, ChainOptions(db_cache=1 << 20)) as chain:
-            await chain.load_external(str(chain_file))
-            await check_utxo_set(chain)
-        async with running_chain(ports, ChainOptions(reindex_chainstate=True)) as chain:
-            await chain.activate_best()
-            await check_utxo_set(chain)
-
-
-async def test_reindex_finds_the_blocks_again(shuffled_file: Path, chain_file: Path, tmp_path: Path) -> None:
-    with thread_workers(2) as workers:
-        ports = make_ports(tmp_path, workers=workers)
-        async with running_chain(ports) as chain:
-            await chain.load_external(str(shuffled_file))
-            await chain.load_external(str(chain_file))
-        async with running_chain(ports, ChainOptions(reindex=True)) as chain:
-            assert chain.tip.height == 0
-            await chain.reindex()
-            await check_utxo_set(chain)
-        async with running_chain(ports) as chain:
-            await check_utxo_set(chain)
 
 
 async def test_pruning_by_hand_and_by_size(
