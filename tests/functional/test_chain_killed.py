@@ -30,9 +30,9 @@ def start(folder: Path, file: Path, cache: int) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize("cache", [1 << 20, 1 << 28])
+@pytest.mark.parametrize("cache", [1 << 20, pytest.param(1 << 28, marks=pytest.mark.slow)])
 def test_killed_at_random_instants(shared: Path, tmp_path: Path, cache: int) -> None:
-    """The small cache is written out every few blocks, the large one hardly ever."""
+    """The small cache is written every few blocks, the large one hardly ever, as in test_daemon_kill.py."""
     file = shared / "data" / "regtest-signatures.dat"
     seed = int.from_bytes(os.urandom(4), "big")
     print("seed", seed)
