@@ -79,9 +79,17 @@ def test_before_the_event_loop_runs(tmp_path: Path, number: int) -> None:
     starts_again(tmp_path)
 
 
-@pytest.mark.parametrize("number", BOTH_SIGNALS, ids=lambda number: number.name)
-@pytest.mark.parametrize("cache", ["-dbcache=4", "-dbcache=450"])
-def test_in_the_middle_of_a_load(chain: Path, tmp_path: Path, number: int, cache: str) -> None:
+@pytest.mark.parametrize(
+    ("cache", "number"),
+    [
+        ("-dbcache=4", signal.SIGTERM),
+        ("-dbcache=450", signal.SIGINT),
+        pytest.param("-dbcache=4", signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param("-dbcache=450", signal.SIGTERM, marks=pytest.mark.slow),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_in_the_middle_of_a_load(chain: Path, tmp_path: Path, cache: str, number: int) -> None:
     with Daemon(tmp_path, f"-loadblock={chain}", cache) as node:
         node.wait_for_log(f"height={FULL_BLOCKS + 5} ")
         stops_in_time(node, number)
@@ -108,9 +116,15 @@ def _height(blocks: list[Block], at: int) -> int:
 
 @pytest.mark.usefixtures("cold_starts")
 def test_in_the_middle_of_a_start(loaded: Path) -> None:
-    steps = ("RPC listens on", "Loading block index", "Verifying blocks", "Bound to")
-    for line, number in zip(steps, BOTH_SIGNALS * 2, strict=True):
-        with Daemon(loaded, "-checkblocks=0", "-checklevel=4") as node:
+    all_of_them, few = "-checkblocks=0", "-checkblocks=6"
+    steps = (
+        ("RPC listens on", few),
+        ("Loading block index", few),
+        ("Verifying blocks", all_of_them),
+        ("Bound to", few),
+    )
+    for (line, blocks), number in zip(steps, BOTH_SIGNALS * 2, strict=True):
+        with Daemon(loaded, blocks, "-checklevel=4") as node:
             node.wait_for_log(line, node.log.rindex("Shutdown done"))
             stops_in_time(node, number)
     starts_again(loaded)
