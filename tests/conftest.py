@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import asyncio.constants
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -12,6 +13,10 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+
+asyncio.constants.DEBUG_STACK_DEPTH = 2
+"""Lines that asyncio's debug mode (`-X dev`) notes of where each future, task and callback was made. Its ten
+took a fourth of the time of networks in one process; who looks for where one was made, sets them again."""
 
 
 @pytest.fixture(scope="session")
