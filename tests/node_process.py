@@ -91,17 +91,18 @@ class Daemon:
     # Waiting
 
     def until(self, what: str, probe: Callable[[], T], limit: float = LIMIT, step: float = STEP) -> T:
-        """The first true value of probe. A process that ends meanwhile is a failure."""
-        deadline = time.monotonic() + limit
+        """The first true value of probe, which is asked every step seconds, or after a hundredth of the time
+        waited so far. A process that ends meanwhile is a failure."""
+        began = time.monotonic()
         while True:
             alive = self.running
             if value := probe():
                 return value
             if not alive:
                 raise AssertionError(f"the node ended before {what}: {self.stderr or self.log[-2000:]}")
-            if time.monotonic() > deadline:
+            if (waited := time.monotonic() - began) > limit:
                 raise AssertionError(f"waited {limit} s for {what}; the log ends with\n{self.log[-2000:]}")
-            time.sleep(step)
+            time.sleep(max(step, waited / 100))
 
     def wait_for_log(self, text: str, since: int = 0, limit: float = LIMIT) -> None:
         """Until the log has text; since: index into `log` to look from."""
