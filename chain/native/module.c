@@ -25,6 +25,7 @@ typedef struct {
 
 /* --- in ------------------------------------------------------------------------------------------------ */
 
+/* Nothing in its loop runs Python's code, which could change the list meanwhile. */
 static bool take_spent(Run *run, PyObject *outputs)
 {
     PyObject *items = PySequence_Fast(outputs, "the spent outputs are a sequence");
@@ -35,7 +36,8 @@ static bool take_spent(Run *run, PyObject *outputs)
     if (!run->spent || !run->scripts) PyErr_NoMemory();
     for (size_t i = 0; i < count && !PyErr_Occurred(); i++) {
         PyObject *output = PySequence_Fast_GET_ITEM(items, (Py_ssize_t)i);
-        if (!PyTuple_Check(output) || PyTuple_GET_SIZE(output) < 2 || !PyBytes_Check(PyTuple_GET_ITEM(output, 1))) {
+        if (!PyTuple_Check(output) || PyTuple_GET_SIZE(output) < 2 || !PyLong_Check(PyTuple_GET_ITEM(output, 0)) ||
+            !PyBytes_Check(PyTuple_GET_ITEM(output, 1))) {
             PyErr_SetString(PyExc_TypeError, "a spent output begins with its value and its script");
             break;
         }
@@ -135,16 +137,13 @@ static PyObject *list_unproven(const UnprovenList *unproven)
     return list;
 }
 
-static PyObject *native_prove(PyObject *module, PyObject *args)
+/* objects: a tuple, which stays as it is whatever Python's code runs while it is read. */
+static PyObject *prove_objects(PyObject *objects, uint32_t flags)
 {
-    PyObject *objects;
-    unsigned int flags;
-    (void)module;
-    if (!PyArg_ParseTuple(args, "O!I", &PyList_Type, &objects, &flags)) return NULL;
-    size_t count = (size_t)PyList_GET_SIZE(objects), taken = 0;
+    size_t count = (size_t)PyTuple_GET_SIZE(objects), taken = 0;
     Run *runs = PyMem_Calloc(count + 1, sizeof *runs);
     if (!runs) return PyErr_NoMemory();
-    while (taken < count && take_run(&runs[taken], PyList_GET_ITEM(objects, (Py_ssize_t)taken))) taken++;
+    while (taken < count && take_run(&runs[taken], PyTuple_GET_ITEM(objects, (Py_ssize_t)taken))) taken++;
     if (taken < count) {
         free_runs(runs, taken + 1);
         return NULL;
@@ -158,6 +157,19 @@ static PyObject *native_prove(PyObject *module, PyObject *args)
     PyObject *list = noted ? list_unproven(&unproven) : PyErr_NoMemory();
     PyMem_RawFree(unproven.at);
     return list;
+}
+
+static PyObject *native_prove(PyObject *module, PyObject *args)
+{
+    PyObject *list;
+    unsigned int flags;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "O!I", &PyList_Type, &list, &flags)) return NULL;
+    PyObject *objects = PyList_AsTuple(list);
+    if (!objects) return NULL;
+    PyObject *unproven = prove_objects(objects, flags);
+    Py_DECREF(objects);
+    return unproven;
 }
 
 /* --- hashes -------------------------------------------------------------------------------------------- */

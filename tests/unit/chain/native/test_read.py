@@ -142,6 +142,31 @@ def test_wrong_arguments() -> None:
         part.prove([(b"", [(2**63, b"")], 0, 1)], 0)
 
 
+class Clearing:
+    """A number that empties a list when it is asked for."""
+
+    def __init__(self, victim: list[object], value: int) -> None:
+        self.victim, self.value = victim, value
+
+    def __index__(self) -> int:
+        self.victim.clear()
+        return self.value
+
+
+def test_lists_that_change_while_they_are_read() -> None:
+    """Nothing is read that is gone."""
+    part = native.part
+    assert part is not None
+    raw = Transaction.make([TxIn(OutPoint(bytes(32), 0))] * 3, [TxOut(1, b"")]).raw
+    spent: list[object] = []
+    spent += [(Clearing(spent, 1), b"\x41" * 30_000) for _ in range(3)]
+    with pytest.raises(TypeError, match="value and its script"):
+        part.prove([(raw, spent, 0, 3)], 0)
+    runs: list[object] = []
+    runs += [(raw, [(1, b"")] * 3, Clearing(runs, 1), 3) for _ in range(1000)]
+    assert len(part.prove(runs, 0)) == 2000
+
+
 def test_runs_that_do_not_fit() -> None:
     """What is no transaction, or has other outputs to spend, or other inputs, is not proved."""
     part = native.part
