@@ -289,7 +289,9 @@ class Transaction:
         if self._witness is not None:
             return self._witness
         assert _part is not None  # has read it, and can do so again
-        witness: tuple[Witness, ...] = _part.witness(self.raw)
+        witness: tuple[Witness, ...] | None = _part.witness(self.raw)
+        if witness is None:  # what it has read it reads again, if there is room
+            raise MemoryError("no room for a witness")
         self._witness = witness
         return witness
 

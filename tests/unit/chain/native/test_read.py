@@ -118,6 +118,32 @@ def test_the_switch() -> None:
         assert done.stdout.strip() == wanted
 
 
+SHORT_OF_MEMORY = """
+import resource
+from pybitcoind.chain.primitives.serialize import compact_size
+from pybitcoind.chain.primitives.transaction import OutPoint, Transaction, TxIn, TxOut
+
+short = Transaction.make([TxIn(OutPoint(bytes(32), 0))], [TxOut(1, b"")], witness=[[b""]]).raw
+tx = Transaction.decode(short[:-6] + compact_size(3_000_000) + bytes(3_000_000) + bytes(4))
+used = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmSize"))
+_, most = resource.getrlimit(resource.RLIMIT_AS)
+resource.setrlimit(resource.RLIMIT_AS, (used * 1024, most))
+try:
+    told = tx.witness is None
+except MemoryError:
+    told = "no memory"
+resource.setrlimit(resource.RLIMIT_AS, (most, most))
+print(told, len(tx.witness[0]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited by Linux's means")
+def test_a_witness_without_memory() -> None:
+    """A transaction is not without witness because there is no room for it just now."""
+    done = subprocess.run([sys.executable, "-c", SHORT_OF_MEMORY], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["no", "memory", "3000000"]
+
+
 def test_wrong_arguments() -> None:
     part = native.part
     assert part is not None
