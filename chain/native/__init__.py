@@ -25,7 +25,7 @@ def _load() -> ModuleType | None:
         from . import _part  # type: ignore[attr-defined]
 
         _part.bind_hashing(_hashlib.__file__)
-    except ImportError:
+    except (ImportError, AttributeError):  # the latter where _hashlib is a part of Python's program, no file
         return None
     built: ModuleType = _part
     return built

@@ -31,6 +31,8 @@ void bind_curve(void *const addresses[CURVE_ADDRESSES])
     memcpy(&pubkey_serialize, &addresses[PUBKEY_SERIALIZE], sizeof(void *));
 }
 
+bool curve_is_bound(void) { return context != NULL; }
+
 /* The decoded key, of 32 bytes (X only), 33 or 65; NULL if it is no point of the curve. Good until the next call. */
 static const void *decode(Curve *curve, const uint8_t *key, size_t size)
 {

@@ -19,6 +19,18 @@ static void begin_tagged(Hasher *hasher, const char *tag)
     sha256_add(hasher, hash, 32);
 }
 
+bool hashing_is_bound(void) { return begin != NULL; }
+
+/* Whether the functions hash: some builds of OpenSSL have them only to refuse. */
+static bool hashes_rightly(void)
+{
+    static const uint8_t of_nothing[20] = {0xb4, 0x72, 0xa2, 0x66, 0xd0, 0xbd, 0x89, 0xc1, 0x37, 0x06,
+                                           0xa4, 0x13, 0x2c, 0xcf, 0xb1, 0x6f, 0x7c, 0x3b, 0x9f, 0xcb};
+    uint8_t hash[20] = {0};
+    hash160("", 0, hash);
+    return memcmp(hash, of_nothing, 20) == 0;
+}
+
 /* library: the file of Python's _hashlib. False: *missing says what was not found. */
 bool bind_hashing(const char *library, const char **missing)
 {
@@ -29,14 +41,21 @@ bool bind_hashing(const char *library, const char **missing)
         {"SHA256_Init", &begin},          {"SHA256_Update", &add},         {"SHA256_Final", &end},
         {"RIPEMD160_Init", &ripemd_begin}, {"RIPEMD160_Update", &ripemd_add}, {"RIPEMD160_Final", &ripemd_end},
     };
+    enum { WANTED = sizeof wanted / sizeof *wanted };
+    void *found[WANTED];
     *missing = library;
     void *handle = dlopen(library, RTLD_NOW | RTLD_LOCAL); /* for good: the functions are used as long as we are */
     if (!handle) return false;
-    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+    for (size_t i = 0; i < WANTED; i++) {
         *missing = wanted[i].name;
-        void *found = dlsym(handle, wanted[i].name);
-        if (!found) return false;
-        memcpy(wanted[i].function, &found, sizeof found);
+        found[i] = dlsym(handle, wanted[i].name);
+        if (!found[i]) return false;
+    }
+    for (size_t i = 0; i < WANTED; i++) memcpy(wanted[i].function, &found[i], sizeof found[i]);
+    if (!hashes_rightly()) {
+        *missing = "functions that work";
+        begin = NULL;
+        return false;
     }
     begin_tagged(&TAP_SIGHASH, "TapSighash");
     begin_tagged(&TAP_LEAF, "TapLeaf");

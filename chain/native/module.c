@@ -23,6 +23,14 @@ typedef struct {
     size_t count, room;
 } UnprovenList;
 
+/* Sets an error, and is false, before bind_hashing and bind_curve have been called. */
+static bool is_bound(bool curve_too)
+{
+    if (hashing_is_bound() && (!curve_too || curve_is_bound())) return true;
+    PyErr_SetString(PyExc_RuntimeError, "the functions that it works with are not bound");
+    return false;
+}
+
 /* --- in ------------------------------------------------------------------------------------------------ */
 
 /* Nothing in its loop runs Python's code, which could change the list meanwhile. */
@@ -164,7 +172,7 @@ static PyObject *native_prove(PyObject *module, PyObject *args)
     PyObject *list;
     unsigned int flags;
     (void)module;
-    if (!PyArg_ParseTuple(args, "O!I", &PyList_Type, &list, &flags)) return NULL;
+    if (!is_bound(true) || !PyArg_ParseTuple(args, "O!I", &PyList_Type, &list, &flags)) return NULL;
     PyObject *objects = PyList_AsTuple(list);
     if (!objects) return NULL;
     PyObject *unproven = prove_objects(objects, flags);
@@ -178,6 +186,7 @@ static PyObject *native_sha256d(PyObject *module, PyObject *data)
 {
     uint8_t hash[32];
     (void)module;
+    if (!is_bound(false)) return NULL;
     if (!PyBytes_Check(data)) return PyErr_Format(PyExc_TypeError, "only bytes are hashed");
     sha256d(PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data), hash);
     return PyBytes_FromStringAndSize((const char *)hash, 32);
@@ -272,7 +281,7 @@ static PyObject *native_transaction(PyObject *module, PyObject *args)
     int allow_witness;
     Transaction tx;
     (void)module;
-    if (!PyArg_ParseTuple(args, "Snp", &buffer, &pos, &allow_witness)) return NULL;
+    if (!is_bound(false) || !PyArg_ParseTuple(args, "Snp", &buffer, &pos, &allow_witness)) return NULL;
     if (pos < 0 || pos > PyBytes_GET_SIZE(buffer) || !tx_in) Py_RETURN_NONE;
     Bytes bytes = {(const uint8_t *)PyBytes_AS_STRING(buffer) + pos, (size_t)(PyBytes_GET_SIZE(buffer) - pos)};
     if (!read_transaction(&tx, bytes, allow_witness)) Py_RETURN_NONE;
@@ -324,10 +333,14 @@ static PyObject *native_witness(PyObject *module, PyObject *raw)
 
 static PyObject *native_bind_hashing(PyObject *module, PyObject *args)
 {
-    const char *library, *missing;
+    PyObject *library; /* as bytes */
+    const char *missing;
     (void)module;
-    if (!PyArg_ParseTuple(args, "s", &library)) return NULL;
-    if (!bind_hashing(library, &missing)) return PyErr_Format(PyExc_ImportError, "no %s for hashes", missing);
+    if (!PyArg_ParseTuple(args, "O&", PyUnicode_FSConverter, &library)) return NULL;
+    bool bound = bind_hashing(PyBytes_AS_STRING(library), &missing);
+    if (!bound) PyErr_Format(PyExc_ImportError, "no %s for hashes", missing);
+    Py_DECREF(library);
+    if (!bound) return NULL;
     Py_RETURN_NONE;
 }
 
@@ -357,13 +370,14 @@ static PyObject *native_bind_types(PyObject *module, PyObject *args)
         if (!PyType_IsSubtype(types[i], &PyTuple_Type))
             return PyErr_Format(PyExc_TypeError, "%s is no tuple", types[i]->tp_name);
     for (unsigned i = 0; i < 3; i++) {
-        Py_INCREF(types[i]);
-        usual_sequences[i] = PyLong_FromUnsignedLong(UINT32_MAX - i);
-        if (!usual_sequences[i]) return NULL;
+        PyObject *sequence = PyLong_FromUnsignedLong(UINT32_MAX - i);
+        if (!sequence) return NULL;
+        Py_XSETREF(usual_sequences[i], sequence);
     }
-    out_point = types[0];
-    tx_in = types[1];
-    tx_out = types[2];
+    for (int i = 0; i < 3; i++) Py_INCREF(types[i]);
+    Py_XSETREF(out_point, types[0]);
+    Py_XSETREF(tx_in, types[1]);
+    Py_XSETREF(tx_out, types[2]);
     Py_RETURN_NONE;
 }
 

@@ -60,6 +60,7 @@ typedef struct {
 } Hasher;
 
 bool bind_hashing(const char *library, const char **missing);
+bool hashing_is_bound(void);
 void sha256_begin(Hasher *hasher);
 void sha256_add(Hasher *hasher, const void *data, size_t size);
 void sha256_end(Hasher *hasher, uint8_t hash[32]);
@@ -78,6 +79,7 @@ enum { CONTEXT, PUBKEY_PARSE, XONLY_PARSE, SIG_PARSE_DER, SIG_NORMALIZE, ECDSA_V
        PUBKEY_COMBINE, PUBKEY_SERIALIZE, CURVE_ADDRESSES };
 
 void bind_curve(void *const addresses[CURVE_ADDRESSES]);
+bool curve_is_bound(void);
 
 /* Keys decoded of late: to decode one is a seventh of a check, and who spends often does it with few keys. */
 enum { KNOWN_KEYS = 256 };

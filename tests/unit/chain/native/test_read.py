@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from oracle.spends import make_spend
@@ -84,6 +86,7 @@ def test_kinds_of_values() -> None:
     assert repr(again.vin) == repr(tx.vin) and repr(again.vout) == repr(tx.vout)
     assert again.witness == tx.witness and again.witness is again.witness
     assert again.sigops == 300
+    assert [hash(each) for each in again.vin + again.vout] == [hash(each) for each in tx.vin + tx.vout]
 
 
 @pytest.mark.parametrize(
@@ -116,6 +119,50 @@ def test_the_switch() -> None:
         command = [sys.executable, "-c", code]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == wanted
+
+
+def fake_openssl(folder: Path) -> Path:
+    """A library with the functions, which do nothing."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler")
+    names = [f"{kind}_{step}" for kind in ("SHA256", "RIPEMD160") for step in ("Init", "Update", "Final")]
+    source, library = folder / "fake.c", folder / "fake.so"
+    source.write_text("".join(f"int {name}(void) {{ return 0; }}\n" for name in names))
+    subprocess.run([compiler, "-shared", "-fPIC", str(source), "-o", str(library)], check=True)
+    return library
+
+
+@pytest.mark.parametrize("file", ["none", "fake", "not text"])
+def test_an_openssl_that_does_not_serve(file: str, tmp_path: Path) -> None:
+    """Where hashlib's is a part of Python's program, or refuses to hash, or has an odd place: all goes on."""
+    change = {
+        "none": "del _hashlib.__file__",
+        "fake": f"_hashlib.__file__ = {str(fake_openssl(tmp_path)) if file == 'fake' else ''!r}",
+        "not text": "_hashlib.__file__ = '/no/such/\\udcff'",
+    }[file]
+    code = (
+        f"import _hashlib\n{change}\n"
+        "from pybitcoind.chain import native\n"
+        "from pybitcoind.chain.primitives.hashes import sha256d\n"
+        "print(native.part, sha256d(b'').hex()[:8])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["None", "5df6e0e2"]
+
+
+def test_before_it_is_bound() -> None:
+    code = (
+        "from pybitcoind.chain.native import _part\n"
+        "for call in (lambda: _part.sha256d(b''), lambda: _part.transaction(bytes(70), 0, 1),\n"
+        "             lambda: _part.prove([], 0)):\n"
+        "    try: call()\n"
+        "    except RuntimeError as error: print(error)"
+    )
+    environment = os.environ | {native.SWITCH: "0"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.count("not bound") == 3
 
 
 SHORT_OF_MEMORY = """
