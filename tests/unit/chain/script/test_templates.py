@@ -25,6 +25,7 @@ from pybitcoind.chain.script.verify import split_checks, verify_input, verify_ru
 KEYS = [hashlib.sha256(bytes((i,))).digest() for i in range(1, 5)]
 PUBKEYS = [secp.pubkey_of(key) for key in KEYS]
 LONG = secp.pubkey_of(KEYS[0], compressed=False)
+HYBRID = bytes((6 + (LONG[-1] & 1),)) + LONG[1:]
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 HASH_TYPES = (1, 2, 3, 0x81, 0x82, 0x83)
 AMOUNT = 12_345_678
@@ -39,8 +40,11 @@ Fit = tuple[bytes, list[bytes]]
 class Case:
     """A transaction of two inputs, of which the second one is looked at, paying script_pubkey."""
 
-    def __init__(self, script_pubkey: bytes, sequence: int = 0xFFFFFFFD, locktime: int = 0) -> None:
-        self.script_pubkey, self.sequence, self.locktime = script_pubkey, sequence, locktime
+    def __init__(
+        self, script_pubkey: bytes, sequence: int = 0xFFFFFFFD, locktime: int = 0, version: int = 2
+    ) -> None:
+        self.script_pubkey, self.sequence = script_pubkey, sequence
+        self.locktime, self.version = locktime, version
         self.spent = [TxOut(7, b"\x51"), TxOut(AMOUNT, script_pubkey)]
         self.bare = self.fitted(b"", [])
 
@@ -51,7 +55,7 @@ class Case:
         ]
         vout = [TxOut(1, b"\x51"), TxOut(2, b"\x52"), TxOut(3, b"\x53")]
         stacks = [(), tuple(witness)] if witness else ()
-        return Transaction.make(vin, vout, locktime=self.locktime, witness=stacks)
+        return Transaction.make(vin, vout, version=self.version, locktime=self.locktime, witness=stacks)
 
     def legacy(self, key: int, code: bytes, hash_type: int) -> bytes:
         digest = legacy_sighash(code, self.bare, 1, hash_type)
@@ -91,7 +95,7 @@ def p2wsh(signers: tuple[int, int], nested: bool) -> Callable[[int], tuple[Case,
     return make
 
 
-def p2sh_multisig(script: bytes, signers: tuple[int, int]) -> Callable[[int], tuple[Case, Fit]]:
+def p2sh_multisig(script: bytes, signers: tuple[int, ...]) -> Callable[[int], tuple[Case, Fit]]:
     def make(hash_type: int) -> tuple[Case, Fit]:
         case = Case(ScriptHash.of(script).script_pubkey)
         sigs = [push_data(case.legacy(key, script, hash_type)) for key in signers]
@@ -116,7 +120,7 @@ def p2pk(pubkey: bytes) -> Callable[[int], tuple[Case, Fit]]:
     return make
 
 
-def bare_multisig(script: bytes, signers: tuple[int, int]) -> Callable[[int], tuple[Case, Fit]]:
+def bare_multisig(script: bytes, signers: tuple[int, ...]) -> Callable[[int], tuple[Case, Fit]]:
     def make(hash_type: int) -> tuple[Case, Fit]:
         case = Case(script)
         return case, (
@@ -140,6 +144,7 @@ def leaf(
     depth: int = 2,
     sequence: int = 0xFFFFFFFD,
     locktime: int = 0,
+    version: int = 2,
 ) -> Callable[[int], tuple[Case, Fit]]:
     """A script path. signers: who signs, the first at the bottom of the stack; more: items on top of that."""
 
@@ -150,7 +155,7 @@ def leaf(
             node = tapbranch_hash(node, other)
         made = output_key(PUBKEYS[3][1:], node)
         assert made is not None
-        case = Case(b"\x51\x20" + made[0], sequence, locktime)
+        case = Case(b"\x51\x20" + made[0], sequence, locktime, version)
         digests = TxDigests(case.bare, case.spent)
         digest = taproot_sighash(case.bare, 1, hash_type, digests, leaf_hash=leaf_hash)
         assert digest is not None
@@ -334,6 +339,78 @@ def test_odd_leaves() -> None:
     other = bytes((witness[-1][0] ^ 1,)) + witness[-1][1:]
     wanted = False, ScriptError.WITNESS_PROGRAM_MISMATCH
     assert both(case, (b"", [*witness[:-1], other]), MANDATORY_FLAGS) == wanted
+
+
+UNSATISFIED = ScriptError.UNSATISFIED_LOCKTIME
+LOCKS: list[tuple[str, int, int, int, ScriptError | None, ScriptError | None]] = [
+    # behind the check of the key; sequence, lock time, version; error by MANDATORY_FLAGS, by STANDARD_FLAGS
+    ("02f401b1", 0xFFFFFFFE, 500, 0, None, None),
+    ("02f401b1", 0xFFFFFFFF, 500, 2, UNSATISFIED, UNSATISFIED),
+    ("02f401b1", 0, 500_000_000, 2, UNSATISFIED, UNSATISFIED),
+    ("040065cd1db1", 0, 500_000_000, 2, None, None),
+    ("040065cd1db1", 0, 499_999_999, 2, UNSATISFIED, UNSATISFIED),
+    ("04ff64cd1db1", 0, 500_000_000, 2, UNSATISFIED, UNSATISFIED),
+    ("05ffffffff00b1", 0, 2**32 - 1, 2, None, None),
+    ("050000000001b1", 0, 2**32 - 1, 2, UNSATISFIED, UNSATISFIED),
+    ("06ffffffff0000b1", 0, 2**32 - 1, 2, ScriptError.SCRIPTNUM, ScriptError.SCRIPTNUM),
+    ("03f40100b1", 0, 500, 2, None, ScriptError.SCRIPTNUM),
+    ("0110b1", 0, 500, 2, None, ScriptError.MINIMALDATA),
+    ("0111b1", 0, 17, 2, None, None),
+    ("60b1", 0, 16, 2, None, None),
+    ("60b1", 0, 15, 2, UNSATISFIED, UNSATISFIED),
+    ("4c02f401b1", 0, 500, 2, None, ScriptError.MINIMALDATA),
+    ("55b2", 5, 0, 2, None, None),
+    ("55b2", 5, 0, 2**32 - 1, None, None),
+    ("55b2", 5, 0, 1, UNSATISFIED, UNSATISFIED),
+    ("55b2", 0x400005, 0, 2, UNSATISFIED, UNSATISFIED),
+    ("55b2", 0x80000005, 0, 2, UNSATISFIED, UNSATISFIED),
+    ("55b2", 0x10004, 0, 2, UNSATISFIED, UNSATISFIED),
+    ("03050040b2", 0x400005, 0, 2, None, None),
+    ("03050040b2", 0xFFFF, 0, 2, UNSATISFIED, UNSATISFIED),
+    ("04ffff3f00b2", 0xFFFF, 0, 2, None, ScriptError.SCRIPTNUM),
+    ("050500008000b2", 0, 0, 1, None, None),
+]
+
+
+@pytest.mark.parametrize(("tail", "sequence", "locktime", "version", "mandatory", "standard"), LOCKS)
+def test_locks_at_their_limits(
+    tail: str,
+    sequence: int,
+    locktime: int,
+    version: int,
+    mandatory: ScriptError | None,
+    standard: ScriptError | None,
+) -> None:
+    script = XONLY[0] + b"\xad" + bytes.fromhex(tail)
+    case, fit = leaf(script, sequence=sequence, locktime=locktime, version=version)(0)
+    assert both(case, fit, MANDATORY_FLAGS)[1] is mandatory
+    assert both(case, fit, STANDARD_FLAGS)[1] is standard
+
+
+def test_what_only_policy_forbids() -> None:
+    """Hybrid keys and pushes that are not shortest pass in blocks."""
+    hybrid = multisig_script(1, [HYBRID, PUBKEYS[1]])
+    for make in (
+        p2pkh(HYBRID),
+        p2pk(HYBRID),
+        bare_multisig(hybrid, (0,)),
+        p2sh_multisig(hybrid, (0,)),
+    ):
+        case, fit = make(1)
+        assert both(case, fit, MANDATORY_FLAGS) == (False, None)
+        assert both(case, fit, STANDARD_FLAGS) == (False, ScriptError.PUBKEYTYPE)
+    for name in ("p2pkh", "p2pk", "bare multisig", "p2sh multisig"):
+        case, (script_sig, _) = FORMS[name][0](1)
+        first = 1 if script_sig[0] == 0 else 0  # behind the item that a multisig eats
+        longer = script_sig[:first] + b"\x4c" + script_sig[first:]
+        assert both(case, (longer, []), MANDATORY_FLAGS) == (False, None)
+        assert both(case, (longer, []), STANDARD_FLAGS) == (False, ScriptError.MINIMALDATA)
+
+
+def test_a_witness_that_is_not_asked_for() -> None:
+    for name in (*WITHOUT_WITNESS, "p2sh multisig"):
+        case, (script_sig, _) = FORMS[name][0](1)
+        assert both(case, (script_sig, [b""]), MANDATORY_FLAGS) == (False, ScriptError.WITNESS_UNEXPECTED)
 
 
 def test_redeem_script_of_the_wrong_size() -> None:
