@@ -7,6 +7,7 @@ assumed valid the headers of all files are read first.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from os import SEEK_END
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 BATCH_BYTES = 1 << 20
 """Blocks handed to the owner at once."""
+WAITING_BATCHES = 2
+"""So many are read while the owner is busy with a block."""
 READ_BYTES = 4 << 20
 HEADERS = 5000
 """Headers handed to the owner at once."""
@@ -124,6 +127,7 @@ async def load_external(chain: ChainManager, path: str, progress: Callable[[int]
     loader = _Loader(chain, path)
     chain.ibd.loading = True
     ahead: asyncio.Future[Batch] | None = None
+    accepting: asyncio.Future[None] | None = None
     try:
         ahead = asyncio.ensure_future(workers.run(read_batch, path, 0, chain.params))
         while True:
@@ -133,12 +137,18 @@ async def load_external(chain: ChainManager, path: str, progress: Callable[[int]
                 ahead = asyncio.ensure_future(workers.run(read_batch, path, batch.offset, chain.params))
             for complaint in batch.complaints:
                 log.debug("reindex", f"LoadExternalBlockFile: {complaint}")
-            connected = loader.last
-            await chain.submit(lambda batch=batch: loader.accept(batch.blocks))  # type: ignore[misc]
-            # One batch is accepted while the one before is connected, so that each block has a next one.
-            while connected is not None and not chain.headers.in_chain(connected):
-                if not await chain.owner.step_taken():
-                    break
+            # The owner connects a block meanwhile, and then takes all that was read: so whatever block it
+            # connects, the next one is there already, and is begun before the first is done.
+            loader.waiting.append(batch.blocks)
+            if accepting is None:
+                connected = loader.last
+                accepting = asyncio.ensure_future(chain.submit(loader.accept_waiting))
+            if ahead is None or len(loader.waiting) >= WAITING_BATCHES or accepting.done():
+                await accepting
+                accepting = None
+                while connected is not None and not chain.headers.in_chain(connected):
+                    if not await chain.owner.step_taken():
+                        break
             chain.ports.progress(LOADING, batch.offset / max(1, batch.size))
             if progress is not None:
                 progress(loader.loaded)
@@ -149,11 +159,16 @@ async def load_external(chain: ChainManager, path: str, progress: Callable[[int]
         log.info("Interrupt requested. Exit block importing.")
     except OSError as error:
         log.warning(f"Could not open blocks file {path} ({error.strerror})")
+        if accepting is not None:
+            with suppress(OwnerStopped):
+                await accepting
     finally:
         chain.ports.progress(LOADING, None)
         chain.ibd.loading = False
-        if ahead is not None:
-            ahead.cancel()
+        loader.waiting.clear()
+        for left in (ahead, accepting):
+            if left is not None:
+                left.cancel()
     chain.update_ibd()
     elapsed = round((clock.monotonic() - started) * 1000)
     log.info(f"Loaded {loader.loaded} blocks from external file in {elapsed}ms")
@@ -170,9 +185,15 @@ class _Loader:
         self.loaded = 0
         self.last: HeaderNode | None = None
         """The last block that was accepted."""
+        self.waiting: deque[list[ParsedBlock]] = deque()
+        """Batches that were read and not yet accepted."""
 
-    async def accept(self, blocks: list[ParsedBlock]) -> None:
+    async def accept_waiting(self) -> None:
         """On the owner task."""
+        while self.waiting:
+            await self._accept_batch(self.waiting.popleft())
+
+    async def _accept_batch(self, blocks: list[ParsedBlock]) -> None:
         for block, checked, offset in blocks:
             if not _parent_known(self._chain, block):
                 self._orphans.setdefault(block.header.prev_hash, []).append((offset, len(block.raw)))
