@@ -2,8 +2,8 @@
 """Where the processor time of connecting blocks goes, for each kind of chain that _chains.py makes.
 
 One thread does what a node does with a block, step after step, and each step is timed; the least of some runs
-counts. SQLite: bodies, undo records and all coins written at the end, as at a flush. The part in C, where it was
-built, does most of it in one step: PYBITCOIND_NATIVE=0 leaves it alone.
+counts. SQLite: bodies, undo records and all coins written at the end, as at a flush. The part in C, if it was
+built, does most in one step: PYBITCOIND_NATIVE=0 leaves it alone.
 
 Usage: scripts/bench/connect_profile.py [RUNS [INPUTS [KIND ...]]]
 """
