@@ -146,6 +146,8 @@ async def load_external(chain: ChainManager, path: str, progress: Callable[[int]
             if ahead is None or len(loader.waiting) >= WAITING_BATCHES or accepting.done():
                 await accepting
                 accepting = None
+                if loader.waiting:  # read when the owner had just looked
+                    await chain.submit(loader.accept_waiting)
                 while connected is not None and not chain.headers.in_chain(connected):
                     if not await chain.owner.step_taken():
                         break
@@ -159,9 +161,8 @@ async def load_external(chain: ChainManager, path: str, progress: Callable[[int]
         log.info("Interrupt requested. Exit block importing.")
     except OSError as error:
         log.warning(f"Could not open blocks file {path} ({error.strerror})")
-        if accepting is not None:
-            with suppress(OwnerStopped):
-                await accepting
+        with suppress(OwnerStopped):  # what was read before is taken all the same
+            await chain.submit(loader.accept_waiting)
     finally:
         chain.ports.progress(LOADING, None)
         chain.ibd.loading = False

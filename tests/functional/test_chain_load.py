@@ -10,6 +10,7 @@ import pytest
 from ports import ListLog, make_ports, thread_workers
 from running import Recorder, running_chain
 
+from pybitcoind.chain import block_import
 from pybitcoind.chain.events import BlockConnected
 from pybitcoind.chain.manager import ChainManager, ChainOptions
 from pybitcoind.chain.params import regtest
@@ -171,3 +172,15 @@ async def test_pruning_by_hand_and_by_size(
             assert chain.index.blocks.disk_size() < 4 << 20
             assert chain.first_stored_block().height > 190
             await check_utxo_set(chain)
+
+
+async def test_no_batch_is_left_behind(
+    chain_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many batches, and two of which the last comes when the owner has nothing to do."""
+    for size in (3_000, 4868000):  # of 7303031 bytes
+        monkeypatch.setattr(block_import, "BATCH_BYTES", size)
+        with thread_workers(2) as workers:
+            async with running_chain(make_ports(tmp_path / str(size), workers=workers)) as chain:
+                assert await chain.load_external(str(chain_file)) == 220
+                assert chain.tip.height == 220
