@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import asyncio.constants
 import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from node_process import Daemon
 
 ROOT = Path(__file__).resolve().parent.parent
+
+Daemon.warm = sys.platform == "linux"
 
 asyncio.constants.DEBUG_STACK_DEPTH = 2
 """Lines that asyncio's debug mode (`-X dev`) notes of where each future, task and callback was made. Its ten

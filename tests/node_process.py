@@ -36,8 +36,9 @@ STEP = 0.005
 class Daemon:
     """A regtest node on free ports. options: further ones of the command line. env: further variables."""
 
-    warm = sys.platform == "linux"
-    """Whether nodes are forked from a process that has imported everything; not with an env of their own."""
+    warm = False
+    """Whether nodes are forked from a process that has imported everything; not with an env of their own. The
+    tests have it so (conftest.py), the benchmarks and scripts do not."""
 
     def __init__(
         self, datadir: Path, *options: str, network: str = "regtest", env: dict[str, str] | None = None
