@@ -231,16 +231,20 @@ static PyObject *make_input(const Input *input)
                 sequence_of(input), 3);
 }
 
+/* Puts an item into a new tuple, which is gone if there is none. */
+static void put(PyObject **tuple, size_t i, PyObject *item)
+{
+    if (item)
+        PyTuple_SET_ITEM(*tuple, (Py_ssize_t)i, item);
+    else
+        Py_CLEAR(*tuple);
+}
+
 static PyObject *make_inputs(const Transaction *tx)
 {
     PyObject *inputs = PyTuple_New((Py_ssize_t)tx->input_count);
-    for (size_t i = 0; inputs && i < tx->input_count; i++) {
-        PyObject *input = make_input(&tx->inputs[i]);
-        if (input)
-            PyTuple_SET_ITEM(inputs, (Py_ssize_t)i, input);
-        else
-            Py_CLEAR(inputs);
-    }
+    for (size_t i = 0; inputs && i < tx->input_count; i++)
+        put(&inputs, i, make_input(&tx->inputs[i]));
     return inputs;
 }
 
@@ -252,11 +256,7 @@ static PyObject *make_outputs(const Transaction *tx)
         int64_t value;
         Bytes script;
         at = read_output(at, &value, &script);
-        PyObject *output = make(tx_out, PyLong_FromLongLong(value), bytes_of(script.at, script.size), NULL, 2);
-        if (output)
-            PyTuple_SET_ITEM(outputs, (Py_ssize_t)i, output);
-        else
-            Py_CLEAR(outputs);
+        put(&outputs, i, make(tx_out, PyLong_FromLongLong(value), bytes_of(script.at, script.size), NULL, 2));
     }
     return outputs;
 }
@@ -293,13 +293,8 @@ static PyObject *native_transaction(PyObject *module, PyObject *args)
 static PyObject *make_stack(const Input *input)
 {
     PyObject *stack = PyTuple_New((Py_ssize_t)input->witness_size);
-    for (size_t i = 0; stack && i < input->witness_size; i++) {
-        PyObject *item = bytes_of(input->witness[i].at, input->witness[i].size);
-        if (item)
-            PyTuple_SET_ITEM(stack, (Py_ssize_t)i, item);
-        else
-            Py_CLEAR(stack);
-    }
+    for (size_t i = 0; stack && i < input->witness_size; i++)
+        put(&stack, i, bytes_of(input->witness[i].at, input->witness[i].size));
     return stack;
 }
 
@@ -307,13 +302,8 @@ static PyObject *make_stack(const Input *input)
 static PyObject *make_witness(const Transaction *tx)
 {
     PyObject *stacks = PyTuple_New((Py_ssize_t)tx->input_count);
-    for (size_t i = 0; stacks && i < tx->input_count; i++) {
-        PyObject *stack = make_stack(&tx->inputs[i]);
-        if (stack)
-            PyTuple_SET_ITEM(stacks, (Py_ssize_t)i, stack);
-        else
-            Py_CLEAR(stacks);
-    }
+    for (size_t i = 0; stacks && i < tx->input_count; i++)
+        put(&stacks, i, make_stack(&tx->inputs[i]));
     return stacks;
 }
 
