@@ -8,7 +8,7 @@ next block can be begun meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .coins_cache import CoinsCache, CoinSource
@@ -150,12 +150,13 @@ class Chainstate:
         if node.prev is None:  # the genesis block's coinbase was never spendable
             return PendingConnection(Connection(node, block, BlockUndo(), {}, 0))
         params = self.params
+        over = {} if after is None else after.connection.changes
         if bip30_applies(node.height, node.hash, node.prev, params):
-            check_bip30(block, await self._fetch(created_outpoints(block), after))
+            check_bip30(block, await self.coins.fetch(created_outpoints(block), over))
         elif BIP30_EXCEPTIONS.get(node.height) == node.hash:
             await self.coins.fetch(created_outpoints(block))  # the cache must know what is overwritten
         flags = script_flags_for(node.height, node.hash, params)
-        coins = await self._fetch(spent_outpoints(block), after)
+        coins = await self.coins.fetch_list(spent_outpoints(block), over, block)
         spend = spend_block(block, coins, node.prev, params, flags)
         connection = Connection(node, block, BlockUndo(spend.undo), spend.changes, spend.fees)
         if not check_scripts:
@@ -173,14 +174,6 @@ class Chainstate:
                 self._scripts.add(digests.tx.wtxid, flags)
 
         return PendingConnection(connection, scripts, passed if remember else None)
-
-    async def _fetch(
-        self, outpoints: Sequence[OutPoint], after: PendingConnection | None
-    ) -> dict[OutPoint, Coin]:
-        """The coins of outpoints that exist, or will once after is the tip, as a new dictionary."""
-        if after is None:
-            return await self.coins.fetch(outpoints)
-        return await self.coins.fetch(outpoints, after.connection.changes)
 
     async def prepare_disconnect(self, block: Block, node: HeaderNode, undo: BlockUndo) -> Disconnection:
         """Takes off the tip, whose block and undo data these are; StorageError if they do not fit."""

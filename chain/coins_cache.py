@@ -10,10 +10,11 @@ entry in and one out and never reaches the disk:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol, final
 
 from .coin_memory import CoinMemory
+from .primitives.block import Block
 from .primitives.transaction import Coin, OutPoint
 from .storage.records import coin_key
 
@@ -29,6 +30,24 @@ class CoinSource(Protocol):
 
 
 NO_CHANGES: Final[dict[OutPoint, Coin | None]] = {}
+
+
+def look_up(
+    outpoints: Sequence[OutPoint], caches: Sequence[Mapping[OutPoint, Coin | None]]
+) -> tuple[list[Coin | None], list[int]]:
+    """What the first cache that knows it says of each of outpoints; and the places of those none knows."""
+    known = [cache for cache in caches if cache]
+    coins: list[Coin | None] = []
+    missing: list[int] = []
+    for n, outpoint in enumerate(outpoints):
+        for cache in known:
+            if outpoint in cache:
+                coins.append(cache[outpoint])
+                break
+        else:
+            coins.append(None)
+            missing.append(n)
+    return coins, missing
 
 
 @final
@@ -70,45 +89,43 @@ class CoinsCache:
         return len(self._fresh) + len(self._changed)
 
     async def fetch(
-        self, outpoints: Iterable[OutPoint], over: dict[OutPoint, Coin | None] = NO_CHANGES
+        self, outpoints: Iterable[OutPoint], over: Mapping[OutPoint, Coin | None] = NO_CHANGES
     ) -> dict[OutPoint, Coin]:
-        """The coins of outpoints that exist, as a new dictionary; those read are kept. Owner task only.
+        """The coins of outpoints that exist, as a new dictionary; else as fetch_list."""
+        wanted = list(outpoints)
+        coins = await self.fetch_list(wanted, over)
+        return {outpoint: coin for outpoint, coin in zip(wanted, coins, strict=True) if coin is not None}
 
-        over: changes that will be applied first.
+    async def fetch_list(
+        self,
+        outpoints: Sequence[OutPoint],
+        over: Mapping[OutPoint, Coin | None] = NO_CHANGES,
+        block: Block | None = None,
+    ) -> list[Coin | None]:
+        """The coins of outpoints, in their order, None where there is none. Owner task only.
+
+        over: changes that will be applied first. block: what its own transactions make is not looked for in
+        the store. The coins that are read are kept.
         """
-        found, missing = self._cached(outpoints, over)
+        coins, missing = look_up(outpoints, (over, self._fresh, self._clean, self._changed))
+        if missing and block is not None:
+            made = {tx.txid for tx in block.vtx}
+            missing = [n for n in missing if outpoints[n].txid not in made]
         if missing:
-            read = await self._read(missing)
+            read = await self._read([outpoints[n] for n in missing])
             self._clean.update(read)
-            found.update(read)
-        return found
+            for n in missing:
+                coins[n] = read.get(outpoints[n])
+        return coins
 
     async def peek(self, outpoints: Iterable[OutPoint]) -> dict[OutPoint, Coin]:
         """Like fetch from any task: keeps nothing, and tells what was true at some moment during the call."""
-        found, missing = self._cached(outpoints, NO_CHANGES)
+        wanted = list(outpoints)
+        coins, missing = look_up(wanted, (self._fresh, self._clean, self._changed))
+        found = {outpoint: coin for outpoint, coin in zip(wanted, coins, strict=True) if coin is not None}
         if missing:
-            found.update(await self._read(missing))
+            found.update(await self._read([wanted[n] for n in missing]))
         return found
-
-    def _cached(
-        self, outpoints: Iterable[OutPoint], over: dict[OutPoint, Coin | None]
-    ) -> tuple[dict[OutPoint, Coin], list[OutPoint]]:
-        fresh, clean, changed = self._fresh.get, self._clean.get, self._changed
-        found: dict[OutPoint, Coin] = {}
-        missing: list[OutPoint] = []
-        for outpoint in outpoints:
-            if over and outpoint in over:
-                coin = over[outpoint]
-            else:
-                coin = fresh(outpoint) or clean(outpoint)
-                if coin is None:
-                    if outpoint not in changed:
-                        missing.append(outpoint)
-                        continue
-                    coin = changed[outpoint]
-            if coin is not None:
-                found[outpoint] = coin
-        return found, missing
 
     async def _read(self, outpoints: list[OutPoint]) -> dict[OutPoint, Coin]:
         keys = {coin_key(outpoint): outpoint for outpoint in outpoints}

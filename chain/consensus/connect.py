@@ -88,31 +88,43 @@ def created_outpoints(block: Block) -> list[OutPoint]:
 
 
 def spent_outpoints(block: Block) -> list[OutPoint]:
-    """What block spends from outside of itself, in order: the coins to fetch for `spend_block`."""
-    made = {tx.txid for tx in block.vtx}
-    return [prevout for tx in block.vtx[1:] for prevout, _, _ in tx.vin if prevout[0] not in made]
+    """What each input of block but the coinbase's spends, in order: the coins to fetch for `spend_block`."""
+    return [prevout for tx in block.vtx[1:] for prevout, _, _ in tx.vin]
 
 
 def spend_block(
     block: Block,
-    coins: dict[OutPoint, Coin],
+    coins: Sequence[Coin | None],
     prev: HeaderContext,
     params: ChainParams,
     flags: int,
 ) -> BlockSpend:
     """Spends and makes the coins of block, the one after prev; raises BlockInvalid. check_block comes first.
 
-    coins: those of `spent_outpoints(block)` that exist. The mapping is used up: pass a fresh one.
+    coins: for each of `spent_outpoints(block)` the coin outside of block; None where there is none.
     flags: `script_flags_for` the block, for its signature operations.
     """
+    spend = _spend(block, coins, prev, params, int(flags))
+    paid = sum(out.value for out in block.vtx[0].vout)
+    limit = spend.fees + block_subsidy(prev.height + 1, params)
+    if paid > limit:
+        raise BlockInvalid(
+            BlockFault.CONSENSUS,
+            "bad-cb-amount",
+            f"coinbase pays too much (actual={paid} vs limit={limit})",
+        )
+    return spend
+
+
+def _spend(
+    block: Block, coins: Sequence[Coin | None], prev: HeaderContext, params: ChainParams, flags: int
+) -> BlockSpend:
     height = prev.height + 1
     mature = height - COINBASE_MATURITY
     bip68 = is_active("csv", prev.height, params)
-    flags = int(flags)
     undo: list[list[Coin]] = []
     changes: dict[OutPoint, Coin | None] = {}
-    fees = cost = 0
-    take, made = coins.pop, changes.get
+    fees = cost = at = 0
     coinbase = True
     # One pass over each input and output, for there are thousands: what is found to be wrong is looked at
     # again by `check_tx_inputs`, which tells it in Core's order.
@@ -123,8 +135,12 @@ def spend_block(
             coin: Coin | None = None
             value_in = 0
             odd = locked = False
-            for prevout, _, sequence in tx.vin:
-                coin = take(prevout, None) or made(prevout)
+            outside = coins[at : at + len(tx.vin)]
+            at += len(tx.vin)
+            for (prevout, _, sequence), coin in zip(tx.vin, outside, strict=True):
+                inside = prevout in changes
+                if inside:
+                    coin = changes[prevout]
                 if coin is None:
                     odd = True
                     break
@@ -137,7 +153,7 @@ def spend_block(
                 if size == 22 or size == 23 or (size == 34 and script[0] == 0):
                     cost += input_sigops(script, tx, len(spent), flags)
                 spent.append(coin)
-                if made_at == height:  # made in this block
+                if inside:
                     del changes[prevout]
                 else:
                     changes[prevout] = None
@@ -145,7 +161,7 @@ def spend_block(
                     locked = True
             value_out = sum([value for value, _ in tx.vout])
             if odd or value_in > MAX_MONEY or value_in < value_out:
-                _raise_odd(tx, [*spent, coin] if odd else spent, coins, changes, height)
+                _raise_odd(tx, [*spent, coin] if odd else spent, outside, changes, height)
             fees += value_in - value_out
             if fees > MAX_MONEY:
                 raise BlockInvalid(
@@ -164,27 +180,19 @@ def spend_block(
             if script[:1] != b"\x6a" and len(script) <= MAX_SCRIPT_SIZE:  # not is_unspendable(script)
                 changes[_new(OutPoint, (txid, n))] = _new(Coin, (value, script, height, coinbase))
         coinbase = False
-
-    paid = sum(out.value for out in block.vtx[0].vout)
-    limit = fees + block_subsidy(height, params)
-    if paid > limit:
-        raise BlockInvalid(
-            BlockFault.CONSENSUS,
-            "bad-cb-amount",
-            f"coinbase pays too much (actual={paid} vs limit={limit})",
-        )
     return BlockSpend(undo, changes, fees, cost)
 
 
 def _raise_odd(
     tx: Transaction,
     taken: Sequence[Coin | None],
-    coins: Mapping[OutPoint, Coin],
+    outside: Sequence[Coin | None],
     changes: Mapping[OutPoint, Coin | None],
     height: int,
 ) -> None:
     """Something is wrong with what tx spends, of which the first coins are taken: raises BlockInvalid."""
-    left = [coins.get(prevout) or changes.get(prevout) for prevout, _, _ in tx.vin[len(taken) :]]
+    rest = range(len(taken), len(outside))
+    left = [changes.get(tx.vin[index].prevout, outside[index]) for index in rest]
     try:
         check_tx_inputs(tx, [*taken, *left], height)
     except TxInvalid as error:

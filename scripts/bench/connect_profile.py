@@ -114,7 +114,7 @@ def connect(path: Path) -> tuple[dict[str, float], int]:
         flags = int(script_flags_for(tip.height + 1, block.hash, params))
 
         def spend(block: Block = block, tip: HeaderNode = tip, flags: int = flags) -> Any:
-            coins = {outpoint: utxo[outpoint] for outpoint in spent_outpoints(block)}
+            coins = [utxo.get(outpoint) for outpoint in spent_outpoints(block)]
             made = spend_block(block, coins, tip, params, flags)
             for outpoint, coin in made.changes.items():
                 if coin is None:

@@ -48,7 +48,7 @@ def main() -> None:
         timed("wtxids", block.wtxids)
         timed("contextual_check_block", contextual_check_block, block, tip, params)
         flags = script_flags_for(tip.height + 1, block.hash, params)
-        coins = {outpoint: utxo[outpoint] for outpoint in timed("spent_outpoints", spent_outpoints, block)}
+        coins = [utxo.get(outpoint) for outpoint in timed("spent_outpoints", spent_outpoints, block)]
         result = timed("spend_block", spend_block, block, coins, tip, params, flags)
         for outpoint, coin in result.changes.items():
             if coin is None:

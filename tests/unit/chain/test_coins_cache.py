@@ -11,11 +11,13 @@ from pathlib import Path
 import coins_child
 import pytest
 from ports import make_ports
+from scene import make_scene
 
 from pybitcoind.chain.coins_cache import CoinsCache
 from pybitcoind.chain.params import regtest
 from pybitcoind.chain.primitives.transaction import Coin, OutPoint
 from pybitcoind.chain.storage.coin_store import CoinStore
+from pybitcoind.chain.storage.records import coin_key
 
 
 def outpoint(n: int) -> OutPoint:
@@ -50,6 +52,32 @@ async def test_random_changes_read_back_across_flushes() -> None:
             assert await store.best_block() == turn.to_bytes(32, "big")
             assert await store.count() == len(model)
             assert await CoinsCache(store, 0).fetch(model) == model
+    await store.close()
+
+
+async def test_a_list_of_coins_has_them_in_order_under_changes_to_come() -> None:
+    scene = make_scene()
+    block = scene.block(scene.spend(scene.mature[0]))
+    store = await CoinStore.open(make_ports().storage, regtest())
+    cache = CoinsCache(store, 0)
+    cache.apply({outpoint(n): coin(n) for n in range(1, 5)})
+    await cache.flush(bytes(32))  # the store alone has these four
+    cache.apply({outpoint(5): coin(5)})
+    own = OutPoint(block.vtx[1].txid, 0)
+    wanted = [outpoint(n) for n in (3, 1, 2, 9, 5, 1)]
+    over = {outpoint(2): None, outpoint(3): coin(30)}
+    asked = []
+    read = store.get_many
+
+    async def watched(keys: list[bytes]) -> dict[bytes, Coin]:
+        asked.extend(keys)
+        return await read(keys)
+
+    store.get_many = watched  # type: ignore[method-assign]
+    found = await cache.fetch_list([*wanted, own], over, block)
+    assert found == [coin(30), coin(1), None, None, coin(5), coin(1), None]
+    assert sorted(asked) == sorted(map(coin_key, (outpoint(1), outpoint(9))))
+    assert await cache.fetch_list([own], over) == [None] and asked[2:] == [coin_key(own)]
     await store.close()
 
 

@@ -38,7 +38,7 @@ from pybitcoind.chain.script.verify import verify_input
 def stages(block: Block, scene: Scene) -> list[tuple[str, Callable[[], object]]]:
     """What a node does with a block, in order."""
     header, tip, params = block.header, scene.tip, scene.params
-    coins = {p: scene.utxo[p] for p in spent_outpoints(block) if p in scene.utxo} if block.vtx else {}
+    coins = [scene.utxo.get(p) for p in spent_outpoints(block)]
     flags = script_flags_for(scene.height, block.hash, params)
     return [
         ("header", lambda: check_header(header, params)),
@@ -59,7 +59,7 @@ def verdict(block: Block, scene: Scene) -> tuple[str, BlockInvalid | None]:
 
 
 def failing_script(block: Block, scene: Scene) -> BlockInvalid | None:
-    coins = {p: scene.utxo[p] for p in spent_outpoints(block)}
+    coins = [scene.utxo.get(p) for p in spent_outpoints(block)]
     flags = script_flags_for(scene.height, block.hash, scene.params)
     undo = spend_block(block, coins, scene.tip, scene.params, flags).undo
     for tx, spent in zip(block.vtx[1:], undo, strict=True):
