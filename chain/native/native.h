@@ -134,6 +134,9 @@ const uint8_t *read_output(const uint8_t *at, int64_t *value, Bytes *script);
 /* Signature operations in its scripts, as counted before BIP 16: a multisig counts 20. */
 size_t count_sigops(const Transaction *tx);
 
+/* No coinbase, and check_transaction of chain/consensus/transactions.py takes it. False decides nothing. */
+bool is_sound(const Transaction *tx);
+
 /* wtxid: the txid where there is no witness. */
 void hash_transaction(const Transaction *tx, uint8_t txid[32], uint8_t wtxid[32]);
 

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 
 enum { MAX_SIZE = 0x02000000 }; /* the most that a compact size may count */
+enum { MAX_BLOCK_WEIGHT = 4000000, WITNESS_SCALE_FACTOR = 4 };
+static const int64_t MAX_MONEY = 21000000 * INT64_C(100000000); /* satoshis */
 
 typedef struct {
     const uint8_t *at, *end;
@@ -205,4 +207,69 @@ void hash_transaction(const Transaction *tx, uint8_t txid[32], uint8_t wtxid[32]
     sha256_add(&hasher, behind_marker, (size_t)(tx->witnesses_at - behind_marker));
     sha256_add(&hasher, tx->raw.at + tx->raw.size - 4, 4);
     sha256d_end(&hasher, txid);
+}
+
+/* Bytes without witness: without marker, flag and what is between the outputs and the locktime. */
+static size_t base_size(const Transaction *tx)
+{
+    return tx->witnesses_at ? (size_t)(tx->witnesses_at - tx->raw.at) - 2 + 4 : tx->raw.size;
+}
+
+static bool has_sound_values(const Transaction *tx)
+{
+    int64_t value, total = 0;
+    Bytes script;
+    const uint8_t *at = tx->outputs.at;
+    for (size_t i = 0; i < tx->output_count; i++) {
+        at = read_output(at, &value, &script);
+        if (value < 0 || value > MAX_MONEY) return false;
+        total += value; /* of two that are at most MAX_MONEY: no overflow */
+        if (total > MAX_MONEY) return false;
+    }
+    return true;
+}
+
+/* A coinbase spends it, nothing else may. */
+static bool spends_null(const Transaction *tx)
+{
+    static const uint8_t null_outpoint[36] = {[32] = 0xff, 0xff, 0xff, 0xff};
+    for (size_t i = 0; i < tx->input_count; i++)
+        if (!memcmp(tx->inputs[i].outpoint, null_outpoint, 36)) return true;
+    return false;
+}
+
+static int compare_outpoints(const void *a, const void *b)
+{
+    return memcmp(*(const uint8_t *const *)a, *(const uint8_t *const *)b, 36);
+}
+
+/* Sorted: of as many as a block has room for there are hundreds of millions of pairs. */
+static bool many_differ(const Transaction *tx)
+{
+    size_t count = tx->input_count;
+    const uint8_t **outpoints = malloc(count * sizeof *outpoints);
+    if (!outpoints) return false;
+    for (size_t i = 0; i < count; i++) outpoints[i] = tx->inputs[i].outpoint;
+    qsort(outpoints, count, sizeof *outpoints, compare_outpoints);
+    bool differ = true;
+    for (size_t i = 1; i < count && differ; i++) differ = memcmp(outpoints[i - 1], outpoints[i], 36) != 0;
+    free(outpoints);
+    return differ;
+}
+
+/* False also where there is no memory to tell. */
+static bool outpoints_differ(const Transaction *tx)
+{
+    enum { FEW = 16 }; /* so few are compared sooner than sorted */
+    if (tx->input_count > FEW) return many_differ(tx);
+    for (size_t i = 1; i < tx->input_count; i++)
+        for (size_t n = 0; n < i; n++)
+            if (!memcmp(tx->inputs[i].outpoint, tx->inputs[n].outpoint, 36)) return false;
+    return true;
+}
+
+bool is_sound(const Transaction *tx)
+{
+    return tx->input_count && tx->output_count && base_size(tx) <= MAX_BLOCK_WEIGHT / WITNESS_SCALE_FACTOR &&
+           has_sound_values(tx) && !spends_null(tx) && outpoints_differ(tx);
 }

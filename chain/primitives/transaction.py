@@ -100,6 +100,7 @@ class Transaction:
         "locktime",
         "raw",
         "sigops",
+        "sound",
         "version",
         "vin",
         "vin_at",
@@ -118,6 +119,8 @@ class Transaction:
     """Offset of the first output in raw."""
     sigops: int | None
     """Signature operations of old, once consensus.sigops has counted them."""
+    sound: bool
+    """No coinbase, and consensus.check_transaction takes it, as far as anybody has looked; False says nothing."""
     _strip: int | None
     """Offset of the witnesses in raw; None where raw has none."""
     _txid: bytes | None
@@ -132,7 +135,7 @@ class Transaction:
         if fields is not None:
             tx = cls()
             tx.version, tx.vin, tx.vout, tx.locktime, tx.raw, tx.vin_at, tx.vout_at, *rest = fields
-            tx._strip, tx._txid, tx._wtxid, tx.sigops = rest
+            tx._strip, tx._txid, tx._wtxid, tx.sigops, tx.sound = rest
             tx._witness = None if tx._strip else ()
             return tx, pos + len(tx.raw)
         try:
@@ -166,6 +169,7 @@ class Transaction:
         tx.vin, tx.vout = tuple(vin), tuple(vout)
         tx._witness = tuple(tuple(stack) for stack in witness) if any(witness) else ()
         tx._txid = tx._wtxid = tx.sigops = None
+        tx.sound = False
         parts = [_U32.pack(version)]
         if tx._witness:
             parts.append(b"\x00\x01")
@@ -190,6 +194,7 @@ class Transaction:
         # One function and one call of struct for each input and output: this is run for every one there is.
         tx = cls()
         tx._txid = tx._wtxid = tx.sigops = None
+        tx.sound = False
         (tx.version,) = _U32.unpack_from(buf, start)
         pos = start + 4
         flags = 0
