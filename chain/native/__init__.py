@@ -1,6 +1,7 @@
 """The compiled part: transactions read, and inputs of common forms proved, in C, where it was built.
 
-It is the twin of what Python does: of `Transaction.parse`, and of the templates (chain/script/templates.py).
+It is the twin of what Python does: of `Transaction.parse`, of `check_transaction`, and of the templates
+(chain/script/templates.py).
 It works on bytes, proves without the interpreter's lock, so that threads are enough to use all cores, and
 only ever says yes: what it does not read or prove goes Python's way, and Python names what is wrong.
 

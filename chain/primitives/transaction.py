@@ -120,7 +120,7 @@ class Transaction:
     sigops: int | None
     """Signature operations of old, once consensus.sigops has counted them."""
     sound: bool
-    """No coinbase, and consensus.check_transaction takes it, as far as anybody has looked; False says nothing."""
+    """No coinbase, and consensus.check_transaction takes it, as far as anybody has looked."""
     _strip: int | None
     """Offset of the witnesses in raw; None where raw has none."""
     _txid: bytes | None

@@ -1,4 +1,4 @@
-"""What the compiled part finds sound, check_transaction takes, and is no coinbase; the other way round too."""
+"""What C finds sound is no coinbase, and check_transaction takes it; the other way round."""
 
 from __future__ import annotations
 
