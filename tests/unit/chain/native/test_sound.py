@@ -86,6 +86,7 @@ UNSOUND_VALUES = [
     [-(2**63), 2**63 - 1, 1],
     [-(2**63), -(2**63)],
     [2**63 - 1, 2**63 - 1, 2],
+    [1, 2**63 - 1],  # a sum that is taken before the look comes round below zero
     [MAX_MONEY, 1],
     [1, MAX_MONEY],
     [MAX_MONEY, MAX_MONEY],
