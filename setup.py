@@ -76,7 +76,7 @@ WANTED = os.environ.get("PYBITCOIND_COMPILE", "")
 NATIVE = Extension(
     "pybitcoind.chain.native._part",
     [str(path) for path in SOURCES if path.suffix == ".c"],
-    depends=["chain/native/native.h"],
+    depends=[str(path) for path in SOURCES],
     define_macros=[("SOURCES", str(crc32(b"".join(path.read_bytes() for path in SOURCES))) + "u")],
     extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden"],
     optional=not WANTED,

@@ -45,7 +45,7 @@ class ScriptChecks:
         """To each list of runs the failure, or the bytes that tell it."""
         self._failure: CheckFailure | None = None
         self._apart = False
-        total = sum(len(digests.tx.vin) for digests in checks)
+        total = sum(digests.tx.input_count for digests in checks)
         if not fast:
             slow = partial(verify_run, templates_enabled=False)
             self._answers = [workers.run_free(slow, _whole(checks), flags)]
@@ -79,7 +79,7 @@ class ScriptChecks:
 
 
 def _whole(checks: Sequence[TxDigests]) -> list[CheckRun]:
-    return [CheckRun(digests, 0, len(digests.tx.vin)) for digests in checks]
+    return [CheckRun(digests, 0, digests.tx.input_count) for digests in checks]
 
 
 async def run_script_checks(

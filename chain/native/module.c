@@ -1,9 +1,6 @@
 /* The door to Python: pybitcoind.chain.native._part. */
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-
-#include "native.h"
+#include "objects.h"
 
 /* One run of inputs. raw and the scripts are held while the interpreter's lock is free. */
 typedef struct {
@@ -23,8 +20,7 @@ typedef struct {
     size_t count, room;
 } UnprovenList;
 
-/* Sets an error, and is false, before bind_hashing and bind_curve have been called. */
-static bool is_bound(bool curve_too)
+bool is_bound(bool curve_too)
 {
     if (hashing_is_bound() && (!curve_too || curve_is_bound())) return true;
     PyErr_SetString(PyExc_RuntimeError, "the functions that it works with are not bound");
@@ -51,7 +47,7 @@ static bool take_spent(Run *run, PyObject *outputs)
         }
         PyObject *script = PyTuple_GET_ITEM(output, 1);
         run->spent[i].value = PyLong_AsLongLong(PyTuple_GET_ITEM(output, 0));
-        run->spent[i].script = (Bytes){(const uint8_t *)PyBytes_AS_STRING(script), (size_t)PyBytes_GET_SIZE(script)};
+        run->spent[i].script = bytes_in(script);
         run->scripts[run->spent_count++] = Py_NewRef(script);
     }
     Py_DECREF(items);
@@ -69,7 +65,7 @@ static bool take_run(Run *run, PyObject *object)
     }
     if (!PyArg_ParseTuple(object, "SOnn", &raw, &spent, &start, &stop)) return false;
     run->object = Py_NewRef(raw);
-    run->raw = (Bytes){(const uint8_t *)PyBytes_AS_STRING(raw), (size_t)PyBytes_GET_SIZE(raw)};
+    run->raw = bytes_in(raw);
     if (!take_spent(run, spent)) return false;
     if (start < 0 || stop < start || (size_t)stop > run->spent_count) {
         PyErr_SetString(PyExc_ValueError, "a run is of inputs whose spent outputs are given");
@@ -192,134 +188,6 @@ static PyObject *native_sha256d(PyObject *module, PyObject *data)
     return PyBytes_FromStringAndSize((const char *)hash, 32);
 }
 
-/* --- transactions as Python's objects ------------------------------------------------------------------ */
-
-static PyTypeObject *out_point, *tx_in, *tx_out;
-static PyObject *usual_sequences[3]; /* FINAL, and the two below it that wallets use */
-
-/* An instance of a NamedTuple of two or three; takes over its parts, and is NULL if one of them is. */
-static PyObject *make(PyTypeObject *type, PyObject *a, PyObject *b, PyObject *c, Py_ssize_t size)
-{
-    PyObject *made = a && b && (c || size == 2) ? type->tp_alloc(type, size) : NULL;
-    if (!made) {
-        Py_XDECREF(a);
-        Py_XDECREF(b);
-        Py_XDECREF(c);
-        return NULL;
-    }
-    PyTuple_SET_ITEM(made, 0, a);
-    PyTuple_SET_ITEM(made, 1, b);
-    if (size == 3) PyTuple_SET_ITEM(made, 2, c);
-    return made;
-}
-
-static PyObject *bytes_of(const uint8_t *at, size_t size)
-{
-    return PyBytes_FromStringAndSize((const char *)at, (Py_ssize_t)size);
-}
-
-static PyObject *sequence_of(const Input *input)
-{
-    uint32_t below = UINT32_MAX - input->sequence;
-    return below < 3 ? Py_NewRef(usual_sequences[below]) : PyLong_FromUnsignedLong(input->sequence);
-}
-
-static PyObject *make_input(const Input *input)
-{
-    PyObject *txid = bytes_of(input->outpoint, 32), *vout = PyLong_FromUnsignedLong(read_u32(input->outpoint + 32));
-    return make(tx_in, make(out_point, txid, vout, NULL, 2), bytes_of(input->script_sig.at, input->script_sig.size),
-                sequence_of(input), 3);
-}
-
-/* Puts an item into a new tuple, which is gone if there is none. */
-static void put(PyObject **tuple, size_t i, PyObject *item)
-{
-    if (item)
-        PyTuple_SET_ITEM(*tuple, (Py_ssize_t)i, item);
-    else
-        Py_CLEAR(*tuple);
-}
-
-static PyObject *make_inputs(const Transaction *tx)
-{
-    PyObject *inputs = PyTuple_New((Py_ssize_t)tx->input_count);
-    for (size_t i = 0; inputs && i < tx->input_count; i++)
-        put(&inputs, i, make_input(&tx->inputs[i]));
-    return inputs;
-}
-
-static PyObject *make_outputs(const Transaction *tx)
-{
-    const uint8_t *at = tx->outputs.at;
-    PyObject *outputs = PyTuple_New((Py_ssize_t)tx->output_count);
-    for (size_t i = 0; outputs && i < tx->output_count; i++) {
-        int64_t value;
-        Bytes script;
-        at = read_output(at, &value, &script);
-        put(&outputs, i, make(tx_out, PyLong_FromLongLong(value), bytes_of(script.at, script.size), NULL, 2));
-    }
-    return outputs;
-}
-
-static PyObject *make_transaction(const Transaction *tx, PyObject *buffer)
-{
-    const uint8_t *raw = tx->raw.at;
-    uint8_t txid[32], wtxid[32];
-    bool whole = tx->raw.size == (size_t)PyBytes_GET_SIZE(buffer);
-    hash_transaction(tx, txid, wtxid);
-    PyObject *strip = tx->witnesses_at ? PyLong_FromSsize_t(tx->witnesses_at - raw) : Py_NewRef(Py_None);
-    return Py_BuildValue("INNINnnNy#y#nN", tx->version, make_inputs(tx), make_outputs(tx), tx->locktime,
-                         whole ? Py_NewRef(buffer) : bytes_of(raw, tx->raw.size),
-                         (Py_ssize_t)(tx->inputs_at - raw), (Py_ssize_t)(tx->outputs.at - raw), strip, txid,
-                         (Py_ssize_t)32, wtxid, (Py_ssize_t)32, (Py_ssize_t)count_sigops(tx),
-                         PyBool_FromLong(is_sound(tx)));
-}
-
-static PyObject *native_transaction(PyObject *module, PyObject *args)
-{
-    PyObject *buffer, *made;
-    Py_ssize_t pos;
-    int allow_witness;
-    Transaction tx;
-    (void)module;
-    if (!is_bound(false) || !PyArg_ParseTuple(args, "Snp", &buffer, &pos, &allow_witness)) return NULL;
-    if (pos < 0 || pos > PyBytes_GET_SIZE(buffer) || !tx_in) Py_RETURN_NONE;
-    Bytes bytes = {(const uint8_t *)PyBytes_AS_STRING(buffer) + pos, (size_t)(PyBytes_GET_SIZE(buffer) - pos)};
-    if (!read_transaction(&tx, bytes, allow_witness)) Py_RETURN_NONE;
-    made = make_transaction(&tx, buffer);
-    free_transaction(&tx);
-    return made;
-}
-
-static PyObject *make_stack(const Input *input)
-{
-    PyObject *stack = PyTuple_New((Py_ssize_t)input->witness_size);
-    for (size_t i = 0; stack && i < input->witness_size; i++)
-        put(&stack, i, bytes_of(input->witness[i].at, input->witness[i].size));
-    return stack;
-}
-
-/* Apart from the transaction: whoever checks a block needs few of them. */
-static PyObject *make_witness(const Transaction *tx)
-{
-    PyObject *stacks = PyTuple_New((Py_ssize_t)tx->input_count);
-    for (size_t i = 0; stacks && i < tx->input_count; i++)
-        put(&stacks, i, make_stack(&tx->inputs[i]));
-    return stacks;
-}
-
-static PyObject *native_witness(PyObject *module, PyObject *raw)
-{
-    Transaction tx;
-    (void)module;
-    if (!PyBytes_Check(raw)) return PyErr_Format(PyExc_TypeError, "a raw transaction is bytes");
-    Bytes bytes = {(const uint8_t *)PyBytes_AS_STRING(raw), (size_t)PyBytes_GET_SIZE(raw)};
-    if (!read_transaction(&tx, bytes, true)) Py_RETURN_NONE;
-    PyObject *witness = make_witness(&tx);
-    free_transaction(&tx);
-    return witness;
-}
-
 /* --- what it works with -------------------------------------------------------------------------------- */
 
 static PyObject *native_bind_hashing(PyObject *module, PyObject *args)
@@ -351,27 +219,6 @@ static PyObject *native_bind_curve(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
-static PyObject *native_bind_types(PyObject *module, PyObject *args)
-{
-    PyTypeObject *types[3];
-    (void)module;
-    if (!PyArg_ParseTuple(args, "O!O!O!", &PyType_Type, &types[0], &PyType_Type, &types[1], &PyType_Type, &types[2]))
-        return NULL;
-    for (int i = 0; i < 3; i++)
-        if (!PyType_IsSubtype(types[i], &PyTuple_Type))
-            return PyErr_Format(PyExc_TypeError, "%s is no tuple", types[i]->tp_name);
-    for (unsigned i = 0; i < 3; i++) {
-        PyObject *sequence = PyLong_FromUnsignedLong(UINT32_MAX - i);
-        if (!sequence) return NULL;
-        Py_XSETREF(usual_sequences[i], sequence);
-    }
-    for (int i = 0; i < 3; i++) Py_INCREF(types[i]);
-    Py_XSETREF(out_point, types[0]);
-    Py_XSETREF(tx_in, types[1]);
-    Py_XSETREF(tx_out, types[2]);
-    Py_RETURN_NONE;
-}
-
 static PyMethodDef methods[] = {
     {"bind_hashing", native_bind_hashing, METH_VARARGS,
      "bind_hashing(library): before all else. library: the file that hashlib's functions come from. ImportError: it\n"
@@ -383,9 +230,11 @@ static PyMethodDef methods[] = {
      "prove(runs, flags): the (number of the run, index of the input) that are not proved, in order.\n"
      "runs: a list of (raw transaction, its spent outputs, first index, index behind the last)."},
     {"transaction", native_transaction, METH_VARARGS,
-     "transaction(buf, pos, allow_witness): (version, vin, vout, locktime, raw, offsets of the inputs, the\n"
+     "transaction(buf, pos, allow_witness): (version, locktime, raw, number of inputs, offsets of the inputs, the\n"
      "outputs and the witnesses in raw, txid, wtxid, signature operations of old, whether it is found sound: no\n"
      "coinbase, and check_transaction takes it) of the one at buf[pos:]; None if there is none, or an odd one."},
+    {"inputs", native_inputs, METH_O, "inputs(raw): those of a transaction; None as for transaction."},
+    {"outputs", native_outputs, METH_O, "outputs(raw): those of a transaction; None as for transaction."},
     {"witness", native_witness, METH_O, "witness(raw): the witness stack of each input; None as for transaction."},
     {"sha256d", native_sha256d, METH_O, "sha256d(data): double SHA-256."},
     {NULL, NULL, 0, NULL},

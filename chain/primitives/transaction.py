@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import Final, NamedTuple, final
+from typing import Any, Final, NamedTuple, final
 
 from .. import native
 from .hashes import ZERO_HASH, sha256d
@@ -77,9 +77,10 @@ class Coin(NamedTuple):
         return TxOut(self.value, self.script_pubkey)
 
 
+_NULL_OUTPOINT: Final = NULL_OUTPOINT.serialize()
 _part: Final = native.part
 if _part is not None:
-    _part.bind_types(OutPoint, TxIn, TxOut)
+    _part.bind_types(OutPoint, TxIn, TxOut, Coin)
 
 Witness = tuple[bytes, ...]
 _new: Final = tuple.__new__
@@ -89,30 +90,31 @@ _new: Final = tuple.__new__
 class Transaction:
     """A transaction, immutable. Make one with `parse`, `decode` or `make`.
 
-    version and locktime: uint32. raw: the serialization with witness, as it came.
+    version and locktime: uint32. raw: the serialization with witness, as it came. What the part in C has read
+    is made into inputs, outputs and witness when somebody asks: for the blocks of a load nobody does.
     """
 
     __slots__ = (
         "_strip",
         "_txid",
+        "_vin",
+        "_vout",
         "_witness",
         "_wtxid",
+        "input_count",
         "locktime",
         "raw",
         "sigops",
         "sound",
         "version",
-        "vin",
         "vin_at",
-        "vout",
         "vout_at",
     )
 
     version: int
-    vin: tuple[TxIn, ...]
-    vout: tuple[TxOut, ...]
     locktime: int
     raw: bytes
+    input_count: int
     vin_at: int
     """Offset of the first input in raw."""
     vout_at: int
@@ -124,8 +126,10 @@ class Transaction:
     _strip: int | None
     """Offset of the witnesses in raw; None where raw has none."""
     _txid: bytes | None
+    _vin: tuple[TxIn, ...] | None
+    _vout: tuple[TxOut, ...] | None
     _witness: tuple[Witness, ...] | None
-    """None where nobody has asked for it yet."""
+    """These three are None where nobody has asked for them yet."""
     _wtxid: bytes | None
 
     @classmethod
@@ -134,8 +138,9 @@ class Transaction:
         fields = None if _part is None else _part.transaction(buf, pos, allow_witness)
         if fields is not None:
             tx = cls()
-            tx.version, tx.vin, tx.vout, tx.locktime, tx.raw, tx.vin_at, tx.vout_at, *rest = fields
+            tx.version, tx.locktime, tx.raw, tx.input_count, tx.vin_at, tx.vout_at, *rest = fields
             tx._strip, tx._txid, tx._wtxid, tx.sigops, tx.sound = rest
+            tx._vin = tx._vout = None
             tx._witness = None if tx._strip else ()
             return tx, pos + len(tx.raw)
         try:
@@ -166,7 +171,7 @@ class Transaction:
             raise ValueError("one witness stack per input")
         tx = cls()
         tx.version, tx.locktime = version, locktime
-        tx.vin, tx.vout = tuple(vin), tuple(vout)
+        tx._vin, tx._vout, tx.input_count = tuple(vin), tuple(vout), len(vin)
         tx._witness = tuple(tuple(stack) for stack in witness) if any(witness) else ()
         tx._txid = tx._wtxid = tx.sigops = None
         tx.sound = False
@@ -202,7 +207,7 @@ class Transaction:
             flags = buf[pos + 1]
             pos += 2
             if flags == 0:  # no inputs and no outputs: only what is not a transaction looks like this
-                tx.vin, tx.vout, tx._witness, tx._strip = (), (), (), None
+                tx._vin, tx._vout, tx._witness, tx._strip, tx.input_count = (), (), (), None, 0
                 tx.vin_at = tx.vout_at = pos - start
                 return tx._finish(buf, start, pos)
         size = len(buf)
@@ -227,7 +232,7 @@ class Transaction:
             (sequence,) = _U32.unpack_from(buf, end)
             vin.append(_new(TxIn, (_new(OutPoint, (txid, vout)), buf[pos:end], sequence)))
             pos = end + 4
-        tx.vin = tuple(vin)
+        tx._vin, tx.input_count = tuple(vin), count
         count = buf[pos]
         if count < 253:
             pos += 1
@@ -246,7 +251,7 @@ class Transaction:
                 raise DecodeError("end of data")
             outputs.append(_new(TxOut, (value, buf[pos:end])))
             pos = end
-        tx.vout = tuple(outputs)
+        tx._vout = tuple(outputs)
         tx._witness, tx._strip = (), None
         if flags & 1:
             tx._strip = pos - start
@@ -258,7 +263,7 @@ class Transaction:
     def _parse_witness(self, buf: bytes, pos: int) -> int:
         size = len(buf)
         stacks = []
-        for _ in self.vin:
+        for _ in range(self.input_count):
             count = buf[pos]
             if count < 253:
                 pos += 1
@@ -289,16 +294,30 @@ class Transaction:
         return self, end
 
     @property
+    def vin(self) -> tuple[TxIn, ...]:
+        if self._vin is None:
+            self._vin = self._made("inputs")
+        return self._vin
+
+    @property
+    def vout(self) -> tuple[TxOut, ...]:
+        if self._vout is None:
+            self._vout = self._made("outputs")
+        return self._vout
+
+    @property
     def witness(self) -> tuple[Witness, ...]:
         """One stack per input, or () where no input has one."""
-        if self._witness is not None:
-            return self._witness
-        assert _part is not None  # has read it, and can do so again
-        witness: tuple[Witness, ...] | None = _part.witness(self.raw)
-        if witness is None:  # what it has read it reads again, if there is room
-            raise MemoryError("no room for a witness")
-        self._witness = witness
-        return witness
+        if self._witness is None:
+            self._witness = self._made("witness")
+        return self._witness
+
+    def _made(self, name: str) -> tuple[Any, ...]:
+        """A part of what the part in C has read, and can read again."""
+        made: tuple[Any, ...] | None = getattr(_part, name)(self.raw)
+        if made is None:
+            raise MemoryError("no room for a transaction")
+        return made
 
     @property
     def output_bytes(self) -> bytes:
@@ -308,7 +327,7 @@ class Transaction:
     @property
     def without_scripts(self) -> bool:
         """No input has a script: each has 41 bytes, the first of them at vin_at."""
-        room = self.vout_at - self.vin_at - EMPTY_INPUT_SIZE * len(self.vin)
+        room = self.vout_at - self.vin_at - EMPTY_INPUT_SIZE * self.input_count
         return room == len(compact_size(len(self.vout)))
 
     @property
@@ -339,8 +358,7 @@ class Transaction:
 
     @property
     def is_coinbase(self) -> bool:
-        vin = self.vin
-        return len(vin) == 1 and vin[0][0][1] == 0xFFFFFFFF and vin[0][0].is_null
+        return self.input_count == 1 and self.raw.startswith(_NULL_OUTPOINT, self.vin_at)
 
     @property
     def base_size(self) -> int:

@@ -55,7 +55,7 @@ class TxDigests:
     _taproot_default: hashlib._Hash | None = None
 
     def __init__(self, tx: Transaction, spent_outputs: Sequence[SpentOutput] | None = None) -> None:
-        if spent_outputs is not None and len(spent_outputs) != len(tx.vin):
+        if spent_outputs is not None and len(spent_outputs) != tx.input_count:
             raise ValueError("one spent output per input")
         self.tx, self.spent = tx, spent_outputs
 

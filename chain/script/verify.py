@@ -168,12 +168,12 @@ def _interpreted(digests: TxDigests, index: int, flags: int) -> CheckFailure | N
 
 def split_checks(all_digests: Sequence[TxDigests], parts: int) -> list[list[CheckRun]]:
     """All inputs of the transactions, in order, as at most parts lists of runs, with as many inputs each."""
-    total = sum([len(digests.tx.vin) for digests in all_digests])
+    total = sum([digests.tx.input_count for digests in all_digests])
     share = max(1, -(-total // parts))
     lists: list[list[CheckRun]] = []
     room = 0
     for digests in all_digests:
-        start, count = 0, len(digests.tx.vin)
+        start, count = 0, digests.tx.input_count
         if count <= room:
             lists[-1].append(_new(CheckRun, (digests, 0, count)))
             room -= count

@@ -1,0 +1,37 @@
+/* Python's objects, for the files here that make them; with the interpreter's lock. */
+
+#ifndef PYBITCOIND_OBJECTS_H
+#define PYBITCOIND_OBJECTS_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "native.h"
+
+/* --- module.c ------------------------------------------------------------------------------------------ */
+
+/* Sets an error, and is false, before bind_hashing and bind_curve have been called. */
+bool is_bound(bool curve_too);
+
+/* --- objects.c ----------------------------------------------------------------------------------------- */
+
+/* bind_types has been called. */
+bool types_are_bound(void);
+
+/* An OutPoint of 36 bytes, and a Coin. */
+PyObject *make_outpoint(const uint8_t *at);
+PyObject *make_coin(int64_t value, Bytes script, PyObject *height, bool coinbase);
+
+/* An OutPoint of an output of the transaction txid. */
+PyObject *make_own_outpoint(PyObject *txid, size_t vout);
+
+/* What a bytes object holds. */
+Bytes bytes_in(PyObject *object);
+
+PyObject *native_bind_types(PyObject *module, PyObject *args);
+PyObject *native_transaction(PyObject *module, PyObject *args);
+PyObject *native_inputs(PyObject *module, PyObject *raw);
+PyObject *native_outputs(PyObject *module, PyObject *raw);
+PyObject *native_witness(PyObject *module, PyObject *raw);
+
+#endif
