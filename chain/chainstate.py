@@ -15,11 +15,13 @@ from .coins_cache import CoinsCache, CoinSource
 from .consensus.connect import (
     BIP30_EXCEPTIONS,
     BIP30_OVERWRITTEN,
+    BlockSpend,
     bip30_applies,
     check_bip30,
     created_outpoints,
     script_failure,
     spend_block,
+    spend_block_in_c,
     spent_outpoints,
 )
 from .consensus.deployments import script_flags_for
@@ -29,6 +31,7 @@ from .params import ChainParams
 from .ports import Workers
 from .primitives.block import Block
 from .primitives.transaction import Coin, OutPoint
+from .script.flags import ScriptFlags
 from .script.script import is_unspendable
 from .script.sighash import TxDigests
 from .script_checks import ScriptCache, ScriptChecks
@@ -156,8 +159,7 @@ class Chainstate:
         elif BIP30_EXCEPTIONS.get(node.height) == node.hash:
             await self.coins.fetch(created_outpoints(block))  # the cache must know what is overwritten
         flags = script_flags_for(node.height, node.hash, params)
-        coins = await self.coins.fetch_list(spent_outpoints(block), over, block)
-        spend = spend_block(block, coins, node.prev, params, flags)
+        spend = await self._spend(block, over, node.prev, flags)
         connection = Connection(node, block, BlockUndo(spend.undo), spend.changes, spend.fees)
         if not check_scripts:
             return PendingConnection(connection)
@@ -174,6 +176,20 @@ class Chainstate:
                 self._scripts.add(digests.tx.wtxid, flags)
 
         return PendingConnection(connection, scripts, passed if remember else None)
+
+    async def _spend(
+        self, block: Block, over: dict[OutPoint, Coin | None], prev: HeaderNode, flags: ScriptFlags
+    ) -> BlockSpend:
+        """`spend_block` over the coins as they are once over is applied."""
+        coins, params = self.coins, self.params
+        spend = spend_block_in_c(block, coins.caches(over), prev, params, flags)
+        if isinstance(spend, list):
+            await coins.fetch(spend)  # into the cache
+            spend = spend_block_in_c(block, coins.caches(over), prev, params, flags)
+        if isinstance(spend, BlockSpend):
+            return spend
+        spent = await coins.fetch_list(spent_outpoints(block), over, block)
+        return spend_block(block, spent, prev, params, flags)
 
     async def prepare_disconnect(self, block: Block, node: HeaderNode, undo: BlockUndo) -> Disconnection:
         """Takes off the tip, whose block and undo data these are; StorageError if they do not fit."""

@@ -88,6 +88,10 @@ class CoinsCache:
         """Entries that the next flush writes."""
         return len(self._fresh) + len(self._changed)
 
+    def caches(self, over: Mapping[OutPoint, Coin | None]) -> tuple[Mapping[OutPoint, Coin | None], ...]:
+        """What is in memory, under changes to come: the first of these that knows a coin is right."""
+        return over, self._fresh, self._clean, self._changed
+
     async def fetch(
         self, outpoints: Iterable[OutPoint], over: Mapping[OutPoint, Coin | None] = NO_CHANGES
     ) -> dict[OutPoint, Coin]:
@@ -107,7 +111,7 @@ class CoinsCache:
         over: changes that will be applied first. block: what its own transactions make is not looked for in
         the store. The coins that are read are kept.
         """
-        coins, missing = look_up(outpoints, (over, self._fresh, self._clean, self._changed))
+        coins, missing = look_up(outpoints, self.caches(over))
         if missing and block is not None:
             made = {tx.txid for tx in block.vtx}
             missing = [n for n in missing if outpoints[n].txid not in made]
@@ -121,7 +125,7 @@ class CoinsCache:
     async def peek(self, outpoints: Iterable[OutPoint]) -> dict[OutPoint, Coin]:
         """Like fetch from any task: keeps nothing, and tells what was true at some moment during the call."""
         wanted = list(outpoints)
-        coins, missing = look_up(wanted, (self._fresh, self._clean, self._changed))
+        coins, missing = look_up(wanted, self.caches(NO_CHANGES))
         found = {outpoint: coin for outpoint, coin in zip(wanted, coins, strict=True) if coin is not None}
         if missing:
             found.update(await self._read([wanted[n] for n in missing]))

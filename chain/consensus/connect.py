@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from .. import native
 from ..params import ChainParams
 from ..primitives.block import Block
 from ..primitives.hashes import hash_from_hex
@@ -32,6 +33,7 @@ from .sigops import input_sigops, legacy_sigops
 from .transactions import check_tx_inputs, locks_passed, sequence_locks
 
 _new: Final = tuple.__new__
+_part: Final = native.part
 
 BIP30_EXCEPTIONS = {
     91842: hash_from_hex("00000000000a4d0a398161ffc163c503763b1f4360639393e0e4c8e300e0caec"),
@@ -104,24 +106,10 @@ def spend_block(
     coins: for each of `spent_outpoints(block)` the coin outside of block; None where there is none.
     flags: `script_flags_for` the block, for its signature operations.
     """
-    spend = _spend(block, coins, prev, params, int(flags))
-    paid = sum(out.value for out in block.vtx[0].vout)
-    limit = spend.fees + block_subsidy(prev.height + 1, params)
-    if paid > limit:
-        raise BlockInvalid(
-            BlockFault.CONSENSUS,
-            "bad-cb-amount",
-            f"coinbase pays too much (actual={paid} vs limit={limit})",
-        )
-    return spend
-
-
-def _spend(
-    block: Block, coins: Sequence[Coin | None], prev: HeaderContext, params: ChainParams, flags: int
-) -> BlockSpend:
     height = prev.height + 1
     mature = height - COINBASE_MATURITY
     bip68 = is_active("csv", prev.height, params)
+    flags = int(flags)
     undo: list[list[Coin]] = []
     changes: dict[OutPoint, Coin | None] = {}
     fees = cost = at = 0
@@ -180,7 +168,45 @@ def _spend(
             if script[:1] != b"\x6a" and len(script) <= MAX_SCRIPT_SIZE:  # not is_unspendable(script)
                 changes[_new(OutPoint, (txid, n))] = _new(Coin, (value, script, height, coinbase))
         coinbase = False
+    _check_coinbase_amount(block, fees, height, params)
     return BlockSpend(undo, changes, fees, cost)
+
+
+def spend_block_in_c(
+    block: Block,
+    caches: tuple[Mapping[OutPoint, Coin | None], ...],
+    prev: HeaderContext,
+    params: ChainParams,
+    flags: int,
+) -> BlockSpend | list[OutPoint] | None:
+    """As spend_block, with coins from the first of caches, which are dictionaries, that knows them.
+
+    A list: none of them knows these coins, which are to be fetched. None: the compiled part is not there, or
+    something is odd, and spend_block is to tell what. Raises BlockInvalid.
+    """
+    height = prev.height + 1
+    told = None if _part is None else _part.spend(block.vtx, caches, height, int(flags))
+    if told is None:
+        return None
+    if isinstance(told, list):
+        return told
+    undo, changes, fees, cost, locked = told
+    if is_active("csv", prev.height, params):
+        for place in locked:
+            _check_sequence_locks(block.vtx[place], undo[place - 1], prev)
+    _check_coinbase_amount(block, fees, height, params)
+    return BlockSpend(undo, changes, fees, cost)
+
+
+def _check_coinbase_amount(block: Block, fees: int, height: int, params: ChainParams) -> None:
+    paid = sum(out.value for out in block.vtx[0].vout)
+    limit = fees + block_subsidy(height, params)
+    if paid > limit:
+        raise BlockInvalid(
+            BlockFault.CONSENSUS,
+            "bad-cb-amount",
+            f"coinbase pays too much (actual={paid} vs limit={limit})",
+        )
 
 
 def _raise_odd(

@@ -236,6 +236,10 @@ static PyMethodDef methods[] = {
     {"inputs", native_inputs, METH_O, "inputs(raw): those of a transaction; None as for transaction."},
     {"outputs", native_outputs, METH_O, "outputs(raw): those of a transaction; None as for transaction."},
     {"witness", native_witness, METH_O, "witness(raw): the witness stack of each input; None as for transaction."},
+    {"spend", native_spend, METH_VARARGS,
+     "spend(vtx, caches, height, flags): (undo, changes, fees, cost of signature operations, places of transactions\n"
+     "with relative locks) of the block at height whose transactions these are; a list of outpoints where none of\n"
+     "caches, a tuple of dictionaries, knows them and the block does not make them; None if anything is odd."},
     {"sha256d", native_sha256d, METH_O, "sha256d(data): double SHA-256."},
     {NULL, NULL, 0, NULL},
 };

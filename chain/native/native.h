@@ -13,6 +13,13 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Of chain/consensus/limits.py. */
+enum { COINBASE_MATURITY = 100, MAX_BLOCK_SIGOPS_COST = 80000, WITNESS_SCALE_FACTOR = 4 };
+static const int64_t MAX_MONEY = 21000000 * INT64_C(100000000); /* satoshis */
+
+/* The bits of chain/script/flags.py that matter here. */
+enum { P2SH = 1 << 0, LOW_S = 1 << 3, WITNESS = 1 << 11, TAPROOT = 1 << 17 };
+
 /* A piece of somebody else's bytes. */
 typedef struct {
     const uint8_t *at;
@@ -131,14 +138,19 @@ void free_transaction(Transaction *tx);
 /* The value and the script of an output of a transaction that was read; returns where the next one is. */
 const uint8_t *read_output(const uint8_t *at, int64_t *value, Bytes *script);
 
-/* Signature operations in its scripts, as counted before BIP 16: a multisig counts 20. */
-size_t count_sigops(const Transaction *tx);
-
 /* No coinbase, and check_transaction of chain/consensus/transactions.py takes it. False decides nothing. */
 bool is_sound(const Transaction *tx);
 
 /* wtxid: the txid where there is no witness. */
 void hash_transaction(const Transaction *tx, uint8_t txid[32], uint8_t wtxid[32]);
+
+/* --- sigops.c ------------------------------------------------------------------------------------------ */
+
+/* In the transaction's own scripts, as counted before BIP 16: a multisig counts 20. */
+size_t count_sigops(const Transaction *tx);
+
+/* What spending an output with script adds to the cost: operations in its witness, and in what P2SH runs. */
+size_t input_sigops(const Input *input, Bytes script, uint32_t flags);
 
 /* --- sighash.c ----------------------------------------------------------------------------------------- */
 
@@ -169,9 +181,6 @@ void v0_digest(Digests *digests, size_t index, Bytes code, uint8_t digest[32]);
 void taproot_digest(Digests *digests, size_t index, int hash_type, const uint8_t *leaf, uint8_t digest[32]);
 
 /* --- templates.c --------------------------------------------------------------------------------------- */
-
-/* The bits of chain/script/flags.py that matter here. */
-enum { P2SH = 1 << 0, LOW_S = 1 << 3, WITNESS = 1 << 11, TAPROOT = 1 << 17 };
 
 /* Whether input index is of a common form and satisfies the output that it spends. False decides nothing. */
 bool prove_input(Digests *digests, size_t index, uint32_t flags, Curve *curve);

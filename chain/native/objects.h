@@ -34,4 +34,8 @@ PyObject *native_inputs(PyObject *module, PyObject *raw);
 PyObject *native_outputs(PyObject *module, PyObject *raw);
 PyObject *native_witness(PyObject *module, PyObject *raw);
 
+/* --- spend.c ------------------------------------------------------------------------------------------- */
+
+PyObject *native_spend(PyObject *module, PyObject *args);
+
 #endif

@@ -5,8 +5,7 @@
 #include <stdlib.h>
 
 enum { MAX_SIZE = 0x02000000 }; /* the most that a compact size may count */
-enum { MAX_BLOCK_WEIGHT = 4000000, WITNESS_SCALE_FACTOR = 4 };
-static const int64_t MAX_MONEY = 21000000 * INT64_C(100000000); /* satoshis */
+enum { MAX_BLOCK_WEIGHT = 4000000 };
 
 typedef struct {
     const uint8_t *at, *end;
@@ -153,44 +152,6 @@ const uint8_t *read_output(const uint8_t *at, int64_t *value, Bytes *script)
     }
     script->at = at;
     return at + script->size;
-}
-
-/* Up to a push that is cut short. */
-static size_t count_script_sigops(Bytes script)
-{
-    enum { PUSHDATA1 = 0x4c, PUSHDATA4 = 0x4e, CHECKSIG = 0xac, CHECKSIGVERIFY, CHECKMULTISIG, CHECKMULTISIGVERIFY };
-    size_t count = 0, at = 0;
-    while (at < script.size) {
-        uint8_t opcode = script.at[at++];
-        if (opcode <= PUSHDATA4) {
-            size_t size = opcode, width = opcode < PUSHDATA1 ? 0 : (size_t)1 << (opcode - PUSHDATA1);
-            if (width > script.size - at) break;
-            if (width) size = 0;
-            for (size_t i = 0; i < width; i++) size |= (size_t)script.at[at + i] << 8 * i;
-            at += width;
-            if (size > script.size - at) break;
-            at += size;
-        } else if (opcode == CHECKSIG || opcode == CHECKSIGVERIFY) {
-            count += 1;
-        } else if (opcode == CHECKMULTISIG || opcode == CHECKMULTISIGVERIFY) {
-            count += 20;
-        }
-    }
-    return count;
-}
-
-size_t count_sigops(const Transaction *tx)
-{
-    size_t count = 0;
-    int64_t value;
-    Bytes script;
-    const uint8_t *at = tx->outputs.at;
-    for (size_t i = 0; i < tx->input_count; i++) count += count_script_sigops(tx->inputs[i].script_sig);
-    for (size_t i = 0; i < tx->output_count; i++) {
-        at = read_output(at, &value, &script);
-        count += count_script_sigops(script);
-    }
-    return count;
 }
 
 void hash_transaction(const Transaction *tx, uint8_t txid[32], uint8_t wtxid[32])

@@ -13,6 +13,7 @@ static void *scarce(size_t size);
 #define malloc(size) scarce(size)
 #define calloc(count, size) scarce((count) * (size))
 #include "transaction.c"
+#include "sigops.c"
 #include "sighash.c"
 #include "templates.c"
 #undef malloc
