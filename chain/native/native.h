@@ -20,6 +20,14 @@ static const int64_t MAX_MONEY = 21000000 * INT64_C(100000000); /* satoshis */
 /* The bits of chain/script/flags.py that matter here. */
 enum { P2SH = 1 << 0, LOW_S = 1 << 3, WITNESS = 1 << 11, TAPROOT = 1 << 17 };
 
+/* Of chain/script/opcodes.py. */
+enum {
+    OP_0 = 0x00, OP_PUSHDATA1 = 0x4c, OP_PUSHDATA2 = 0x4d, OP_PUSHDATA4 = 0x4e, OP_1 = 0x51, OP_16 = 0x60,
+    OP_RETURN = 0x6a, OP_EQUAL = 0x87, OP_NUMEQUAL = 0x9c, OP_CHECKSIG = 0xac, OP_CHECKSIGVERIFY = 0xad,
+    OP_CHECKMULTISIG = 0xae, OP_CHECKMULTISIGVERIFY = 0xaf, OP_CHECKLOCKTIMEVERIFY = 0xb1,
+    OP_CHECKSEQUENCEVERIFY = 0xb2, OP_CHECKSIGADD = 0xba
+};
+
 /* A piece of somebody else's bytes. */
 typedef struct {
     const uint8_t *at;

@@ -2,9 +2,6 @@
 
 #include "native.h"
 
-enum { PUSHDATA1 = 0x4c, PUSHDATA4 = 0x4e, OP_1 = 0x51, OP_16 = 0x60, CHECKSIG = 0xac, CHECKSIGVERIFY, CHECKMULTISIG,
-       CHECKMULTISIGVERIFY, INVALIDOPCODE = 0xff };
-
 /* The operation at *at, which moves behind it; data: what it pushes. False at the end, and at a push cut short, where
    *at is not at the end. */
 static bool take_op(Bytes script, size_t *at, uint8_t *opcode, Bytes *data)
@@ -13,8 +10,8 @@ static bool take_op(Bytes script, size_t *at, uint8_t *opcode, Bytes *data)
     size_t pos = *at + 1;
     *opcode = script.at[*at];
     *data = (Bytes){script.at + pos, 0};
-    if (*opcode <= PUSHDATA4) {
-        size_t size = *opcode, width = *opcode < PUSHDATA1 ? 0 : (size_t)1 << (*opcode - PUSHDATA1);
+    if (*opcode <= OP_PUSHDATA4) {
+        size_t size = *opcode, width = *opcode < OP_PUSHDATA1 ? 0 : (size_t)1 << (*opcode - OP_PUSHDATA1);
         if (width > script.size - pos) return false;
         if (width) size = 0;
         for (size_t i = 0; i < width; i++) size |= (size_t)script.at[pos + i] << 8 * i;
@@ -31,12 +28,12 @@ static bool take_op(Bytes script, size_t *at, uint8_t *opcode, Bytes *data)
 static size_t count_in_script(Bytes script, bool accurate)
 {
     size_t count = 0, at = 0;
-    uint8_t opcode, last = INVALIDOPCODE;
+    uint8_t opcode, last = OP_0;
     Bytes data;
     for (; take_op(script, &at, &opcode, &data); last = opcode) {
-        if (opcode == CHECKSIG || opcode == CHECKSIGVERIFY)
+        if (opcode == OP_CHECKSIG || opcode == OP_CHECKSIGVERIFY)
             count += 1;
-        else if (opcode == CHECKMULTISIG || opcode == CHECKMULTISIGVERIFY)
+        else if (opcode == OP_CHECKMULTISIG || opcode == OP_CHECKMULTISIGVERIFY)
             count += accurate && OP_1 <= last && last <= OP_16 ? (size_t)last - OP_1 + 1 : 20;
     }
     return count;

@@ -113,7 +113,7 @@ static bool spend_inputs(Spend *spend, Spending *tx, size_t place)
 
 static bool is_unspendable(Bytes script)
 {
-    enum { OP_RETURN = 0x6a, MAX_SCRIPT_SIZE = 10000 };
+    enum { MAX_SCRIPT_SIZE = 10000 };
     return script.size > MAX_SCRIPT_SIZE || (script.size && script.at[0] == OP_RETURN);
 }
 

@@ -4,11 +4,6 @@
 
 #include "native.h"
 
-enum {
-    OP_0 = 0x00, OP_PUSHDATA1 = 0x4c, OP_PUSHDATA2 = 0x4d, OP_1 = 0x51, OP_16 = 0x60, OP_EQUAL = 0x87,
-    OP_NUMEQUAL = 0x9c, OP_CHECKSIG = 0xac, OP_CHECKSIGVERIFY = 0xad, OP_CHECKMULTISIG = 0xae,
-    OP_CHECKLOCKTIMEVERIFY = 0xb1, OP_CHECKSEQUENCEVERIFY = 0xb2, OP_CHECKSIGADD = 0xba
-};
 enum { SIGHASH_DEFAULT = 0, SIGHASH_ALL = 1 };
 enum { LEAST_SIG = 26, MOST_SIG = 73 }; /* a shorter one could stand in a script and be cut out of what it signs */
 enum { MAX_SCRIPT_ELEMENT_SIZE = 520 };
