@@ -163,11 +163,11 @@ class Chainstate:
         connection = Connection(node, block, BlockUndo(spend.undo), spend.changes, spend.fees)
         if not check_scripts:
             return PendingConnection(connection)
-        known = self._scripts.contains
+        known = self._scripts.contains if len(self._scripts) else None
         checks = [
             TxDigests(tx, spent)
             for tx, spent in zip(block.vtx[1:], spend.undo, strict=True)
-            if not known(tx.wtxid, flags)
+            if known is None or not known(tx.wtxid, flags)
         ]
         scripts = ScriptChecks(self._workers, checks, flags, fast=self._fast_scripts)
 

@@ -54,11 +54,11 @@ def check_block(block: Block, params: ChainParams, check_pow: bool = True, check
 
     if not vtx[0].is_coinbase:
         raise BlockInvalid(BlockFault.CONSENSUS, "bad-cb-missing", "first tx is not coinbase")
-    for tx in vtx[1:]:
-        if not tx.sound and tx.is_coinbase:
-            raise BlockInvalid(BlockFault.CONSENSUS, "bad-cb-multiple", "more than one coinbase")
+    unsure = [tx for tx in vtx if not tx.sound]
+    if sum(tx.is_coinbase for tx in unsure) > 1:
+        raise BlockInvalid(BlockFault.CONSENSUS, "bad-cb-multiple", "more than one coinbase")
 
-    for tx in vtx:
+    for tx in unsure:
         try:
             check_transaction(tx)
         except TxInvalid as error:
