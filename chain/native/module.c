@@ -240,6 +240,9 @@ static PyMethodDef methods[] = {
      "spend(vtx, caches, height, flags): (undo, changes, fees, cost of signature operations, places of transactions\n"
      "with relative locks) of the block at height whose transactions these are; a list of outpoints where none of\n"
      "caches, a tuple of dictionaries, knows them and the block does not make them; None if anything is odd."},
+    {"pack_undo", native_pack_undo, METH_O, "pack_undo(txs): the record of undo data; None where something is odd."},
+    {"coin_rows", native_coin_rows, METH_VARARGS,
+     "coin_rows(cache, outpoints): see chain/storage/records.py; None where something is odd."},
     {"sha256d", native_sha256d, METH_O, "sha256d(data): double SHA-256."},
     {NULL, NULL, 0, NULL},
 };

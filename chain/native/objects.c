@@ -12,6 +12,18 @@ Bytes bytes_in(PyObject *object)
     return (Bytes){(const uint8_t *)PyBytes_AS_STRING(object), (size_t)PyBytes_GET_SIZE(object)};
 }
 
+bool number_of(PyObject *object, int64_t most, int64_t *n)
+{
+    int overflow = 1;
+    if (PyLong_Check(object)) *n = PyLong_AsLongLongAndOverflow(object, &overflow);
+    return !overflow && 0 <= *n && *n <= most;
+}
+
+PyObject *bytes_of(const uint8_t *at, size_t size)
+{
+    return PyBytes_FromStringAndSize((const char *)at, (Py_ssize_t)size);
+}
+
 /* An instance of a NamedTuple; takes over its parts, and is NULL if one of them is. */
 static PyObject *make(PyTypeObject *type, Py_ssize_t size, PyObject *const parts[])
 {
@@ -25,11 +37,6 @@ static PyObject *make(PyTypeObject *type, Py_ssize_t size, PyObject *const parts
             Py_XDECREF(parts[i]);
     }
     return made;
-}
-
-static PyObject *bytes_of(const uint8_t *at, size_t size)
-{
-    return PyBytes_FromStringAndSize((const char *)at, (Py_ssize_t)size);
 }
 
 PyObject *make_outpoint(const uint8_t *at)

@@ -25,8 +25,12 @@ PyObject *make_coin(int64_t value, Bytes script, PyObject *height, bool coinbase
 /* An OutPoint of an output of the transaction txid. */
 PyObject *make_own_outpoint(PyObject *txid, size_t vout);
 
-/* What a bytes object holds. */
+/* What a bytes object holds, and a new one. */
 Bytes bytes_in(PyObject *object);
+PyObject *bytes_of(const uint8_t *at, size_t size);
+
+/* The number that object is, if it is one from 0 to most. */
+bool number_of(PyObject *object, int64_t most, int64_t *n);
 
 PyObject *native_bind_types(PyObject *module, PyObject *args);
 PyObject *native_transaction(PyObject *module, PyObject *args);
@@ -37,5 +41,10 @@ PyObject *native_witness(PyObject *module, PyObject *raw);
 /* --- spend.c ------------------------------------------------------------------------------------------- */
 
 PyObject *native_spend(PyObject *module, PyObject *args);
+
+/* --- records.c ----------------------------------------------------------------------------------------- */
+
+PyObject *native_pack_undo(PyObject *module, PyObject *txs);
+PyObject *native_coin_rows(PyObject *module, PyObject *args);
 
 #endif

@@ -27,13 +27,6 @@ typedef struct {
 
 static PyObject *raw_name, *txid_name, *sigops_name;
 
-static bool number_of(PyObject *object, int64_t most, int64_t *n)
-{
-    int overflow = 1;
-    if (PyLong_Check(object)) *n = PyLong_AsLongLongAndOverflow(object, &overflow);
-    return !overflow && 0 <= *n && *n <= most;
-}
-
 /* --- inputs -------------------------------------------------------------------------------------------- */
 
 /* What the first of the caches that knows outpoint says, borrowed; NULL if none does, or with an error. */

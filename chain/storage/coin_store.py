@@ -16,7 +16,7 @@ from ..primitives.transaction import Coin, OutPoint
 from .bulk import STEP, delete_keys, joined, put_rows, split
 from .database import Connection, Database, StorageError, limit_pages, repair_advice
 from .migrations import Schema, get_meta, open_database, put_meta
-from .records import RecordError, coin_key, coin_packer, unpack_coin
+from .records import RecordError, coin_rows, unpack_coin
 
 NAME = "chainstate/chainstate.sqlite"
 BATCH = STEP
@@ -189,19 +189,15 @@ def _flush(
     tell: Callable[[float], None],
 ) -> None:
     """In the order of keys, and a part at a time: all coins as rows would take their memory once more."""
-    pack = coin_packer()
     bits = min(8, (sum(map(len, changes)) // PART).bit_length())
     parts = [_by_first_bits(cache, bits) for cache in changes]
     for number in range(1 << bits):
         put: list[CoinRow] = []
         gone: list[bytes] = []
         for cache, outpoints in zip(changes, parts, strict=True):
-            for outpoint in outpoints[number]:
-                coin = cache[outpoint]
-                if coin is None:
-                    gone.append(coin_key(outpoint))
-                else:
-                    put.append((coin_key(outpoint), pack(coin)))
+            some_put, some_gone = coin_rows(cache, outpoints[number])
+            put += some_put
+            gone += some_gone
         put.sort()
         gone.sort()
         delete_keys(conn, "coins", "key", gone)

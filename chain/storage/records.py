@@ -7,11 +7,12 @@ transactions but the coinbase, the list of the coins it spends, in the order of 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgpack
 
+from .. import native
 from ..primitives.transaction import Coin, OutPoint
 
 _VOUT = struct.Struct(">I").pack
@@ -41,6 +42,31 @@ def coin_packer() -> Callable[[Coin], bytes]:
     return pack
 
 
+def coin_rows(
+    cache: Mapping[OutPoint, Coin | None], outpoints: list[OutPoint]
+) -> tuple[list[tuple[bytes, bytes]], list[bytes]]:
+    """The keys of outpoints in cache, a dictionary: with their coins as records, and those of spent ones."""
+    rows: tuple[list[tuple[bytes, bytes]], list[bytes]] | None = None
+    if native.part is not None:
+        rows = native.part.coin_rows(cache, outpoints)
+    return _coin_rows(cache, outpoints) if rows is None else rows
+
+
+def _coin_rows(
+    cache: Mapping[OutPoint, Coin | None], outpoints: list[OutPoint]
+) -> tuple[list[tuple[bytes, bytes]], list[bytes]]:
+    pack = coin_packer()
+    put: list[tuple[bytes, bytes]] = []
+    gone: list[bytes] = []
+    for outpoint in outpoints:
+        coin = cache[outpoint]
+        if coin is None:
+            gone.append(coin_key(outpoint))
+        else:
+            put.append((coin_key(outpoint), pack(coin)))
+    return put, gone
+
+
 def pack_coin(coin: Coin) -> bytes:
     data: bytes = msgpack.packb(coin)
     return data
@@ -64,6 +90,10 @@ class BlockUndo:
     txs: Sequence[TxUndo] = ()
 
     def pack(self) -> bytes:
+        packed: bytes | None = None if native.part is None else native.part.pack_undo(self.txs)
+        return self._pack() if packed is None else packed
+
+    def _pack(self) -> bytes:
         data: bytes = msgpack.packb(self.txs)
         return data
 
