@@ -24,7 +24,8 @@ PyObject *bytes_of(const uint8_t *at, size_t size)
     return PyBytes_FromStringAndSize((const char *)at, (Py_ssize_t)size);
 }
 
-/* An instance of a NamedTuple; takes over its parts, and is NULL if one of them is. */
+/* An instance of a NamedTuple; takes over its parts, and is NULL if one of them is. The collector of garbage need not
+   look at it: its parts are bytes and numbers, or such instances, and a cache holds millions. */
 static PyObject *make(PyTypeObject *type, Py_ssize_t size, PyObject *const parts[])
 {
     bool whole = true;
@@ -36,6 +37,7 @@ static PyObject *make(PyTypeObject *type, Py_ssize_t size, PyObject *const parts
         else
             Py_XDECREF(parts[i]);
     }
+    if (made) PyObject_GC_UnTrack(made);
     return made;
 }
 
