@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from .manager import ChainManager
 
 BATCH_BYTES = 1 << 20
-"""Blocks handed to the owner at once."""
+FIRST_BYTES = 1 << 17
+"""Blocks that are read in one go; few at first, so that the owner has something to do soon."""
 WAITING_BATCHES = 2
 """So many are read while the owner is busy with a block."""
 READ_BYTES = 4 << 20
@@ -71,7 +72,7 @@ def read_batch(path: str, offset: int, params: ChainParams) -> Batch:
         file.seek(offset)
         data = file.read(READ_BYTES)
         pos = 0
-        while size < BATCH_BYTES:
+        while size < (BATCH_BYTES if offset else FIRST_BYTES):
             start = data.find(magic, pos)
             at_end = len(data) < READ_BYTES
             if start < 0:
@@ -138,12 +139,14 @@ async def load_external(chain: ChainManager, path: str, progress: Callable[[int]
             for complaint in batch.complaints:
                 log.debug("reindex", f"LoadExternalBlockFile: {complaint}")
             # The owner connects a block meanwhile, and then takes all that was read: so whatever block it
-            # connects, the next one is there already, and is begun before the first is done.
+            # connects, the next one is there already, and is begun before the first is done. If it has
+            # nothing to do, two batches come at once.
             loader.waiting.append(batch.blocks)
-            if accepting is None:
+            few = ahead is not None and len(loader.waiting) < WAITING_BATCHES
+            if accepting is None and not (few and loader.all_connected):
                 connected = loader.last
                 accepting = asyncio.ensure_future(chain.submit(loader.accept_waiting))
-            if ahead is None or len(loader.waiting) >= WAITING_BATCHES or accepting.done():
+            if accepting is not None and (not few or accepting.done()):
                 await accepting
                 accepting = None
                 if loader.waiting:  # read when the owner had just looked
@@ -188,6 +191,11 @@ class _Loader:
         """The last block that was accepted."""
         self.waiting: deque[list[ParsedBlock]] = deque()
         """Batches that were read and not yet accepted."""
+
+    @property
+    def all_connected(self) -> bool:
+        """The owner has nothing to do."""
+        return self.last is None or self._chain.headers.in_chain(self.last)
 
     async def accept_waiting(self) -> None:
         """On the owner task."""

@@ -23,7 +23,7 @@ CHUNK_INPUTS = 24
 """Inputs that are worth a worker's while."""
 APART_INPUTS = 256
 """Inputs from which on processes are worth what it costs to tell them of each, and to start them."""
-CHUNKS_PER_WORKER = 4
+CHUNKS_PER_WORKER = 8
 """More chunks than workers, because inputs differ in cost."""
 
 
