@@ -617,16 +617,19 @@ class ChainManager(ChainReader):
         self.owner.post(self._write)
 
     async def _write(self) -> None:
-        """Bodies, undo data and headers; after a new block file was begun, old ones may go."""
+        """Bodies, undo data and headers; after a new block file was begun, old ones may go.
+
+        As often as it takes: blocks that are stored, but not connected yet, keep the files before them.
+        """
         await self._write_index()
-        current = self.index.blocks.current_files
-        if self.options.prune_target and current != self._pruned_behind:
-            self._pruned_behind = current
-            target, in_ibd = self.options.prune_target, self.ibd.active
+        current, target = self.index.blocks.current_files, self.options.prune_target
+        if target and current != self._pruned_behind:
             numbers = files_over_target(
-                self.index, target, self.prune_locks, in_ibd=in_ibd, below=self._below
+                self.index, target, self.prune_locks, in_ibd=self.ibd.active, below=self._below
             )
             await self._delete_files(numbers)
+            if self.index.blocks.disk_size() < target:
+                self._pruned_behind = current
 
     async def _write_what_is_due(self) -> None:
         caches = [self.chainstate.coins]
