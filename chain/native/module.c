@@ -225,7 +225,8 @@ static PyMethodDef methods[] = {
      "has them not."},
     {"bind_curve", native_bind_curve, METH_VARARGS,
      "bind_curve(addresses): before prove. Of libsecp256k1's context and functions, in the order of native.h."},
-    {"bind_types", native_bind_types, METH_VARARGS, "bind_types(OutPoint, TxIn, TxOut): before transaction."},
+    {"bind_types", native_bind_types, METH_VARARGS,
+     "bind_types(OutPoint, TxIn, TxOut, Coin): before transaction and spend."},
     {"prove", native_prove, METH_VARARGS,
      "prove(runs, flags): the (number of the run, index of the input) that are not proved, in order.\n"
      "runs: a list of (raw transaction, its spent outputs, first index, index behind the last)."},

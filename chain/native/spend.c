@@ -157,11 +157,12 @@ static bool spend_read(Spend *spend, Spending *tx, size_t place, int64_t sigops)
 /* Number place of the block; the first is the coinbase. */
 static bool spend_transaction(Spend *spend, PyObject *object, size_t place)
 {
-    PyObject *raw = PyObject_GetAttr(object, raw_name), *txid = PyObject_GetAttr(object, txid_name);
-    PyObject *sigops = PyObject_GetAttr(object, sigops_name);
+    PyObject *raw = PyObject_GetAttr(object, raw_name); /* nothing is asked for while an error is set */
+    PyObject *txid = raw ? PyObject_GetAttr(object, txid_name) : NULL;
+    PyObject *sigops = txid ? PyObject_GetAttr(object, sigops_name) : NULL;
     Spending tx = {.txid = txid};
     int64_t count;
-    bool good = raw && txid && sigops && PyBytes_Check(raw) && PyBytes_Check(txid) &&
+    bool good = sigops && PyBytes_Check(raw) && PyBytes_CheckExact(txid) && /* others could hash as they like */
                 number_of(sigops, MAX_BLOCK_SIGOPS_COST, &count) && read_transaction(&tx.read, bytes_in(raw), true);
     if (good) {
         good = tx.read.raw.size == (size_t)PyBytes_GET_SIZE(raw) && spend_read(spend, &tx, place, count);

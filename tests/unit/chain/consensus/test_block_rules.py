@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from invalid_blocks import INVALID_BLOCKS, InvalidBlock
 from scene import COMMITMENT_HEADER, SCRIPT_PUBKEY, Scene, make_scene, solved
+from spent_both_ways import spend_both_ways
 
 from pybitcoind.chain.consensus.blocks import (
     block_subsidy,
@@ -17,7 +18,7 @@ from pybitcoind.chain.consensus.blocks import (
     has_valid_proof_of_work,
     is_block_mutated,
 )
-from pybitcoind.chain.consensus.connect import script_failure, spend_block, spent_outpoints
+from pybitcoind.chain.consensus.connect import script_failure, spent_outpoints
 from pybitcoind.chain.consensus.deployments import script_flags_for
 from pybitcoind.chain.consensus.errors import BlockFault, BlockInvalid
 from pybitcoind.chain.consensus.headers import check_header, contextual_check_header
@@ -45,7 +46,7 @@ def stages(block: Block, scene: Scene) -> list[tuple[str, Callable[[], object]]]
         ("contextual header", lambda: contextual_check_header(header, tip, scene.now, params)),
         ("check", lambda: check_block(block, params)),
         ("contextual", lambda: contextual_check_block(block, tip, params)),
-        ("connect", lambda: spend_block(block, coins, tip, params, flags)),
+        ("connect", lambda: spend_both_ways(block, coins, tip, params, flags)),
     ]
 
 
@@ -61,7 +62,7 @@ def verdict(block: Block, scene: Scene) -> tuple[str, BlockInvalid | None]:
 def failing_script(block: Block, scene: Scene) -> BlockInvalid | None:
     coins = [scene.utxo.get(p) for p in spent_outpoints(block)]
     flags = script_flags_for(scene.height, block.hash, scene.params)
-    undo = spend_block(block, coins, scene.tip, scene.params, flags).undo
+    undo = spend_both_ways(block, coins, scene.tip, scene.params, flags).undo
     for tx, spent in zip(block.vtx[1:], undo, strict=True):
         digests = TxDigests(tx, spent)
         for index, coin in enumerate(spent):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from block_files import read_blocks
 from scene import SCRIPT_PUBKEY, make_scene
+from spent_both_ways import spend_both_ways
 
 from pybitcoind.chain.consensus.blocks import check_block, contextual_check_block
 from pybitcoind.chain.consensus.connect import (
@@ -16,7 +17,6 @@ from pybitcoind.chain.consensus.connect import (
     check_bip30,
     created_outpoints,
     script_failure,
-    spend_block,
     spent_outpoints,
 )
 from pybitcoind.chain.consensus.deployments import script_flags_for
@@ -48,7 +48,7 @@ def test_changes_and_undo() -> None:
         scene.output(first)[0],
         scene.mature[2][0],
     ]
-    result = spend_block(block, [scene.utxo.get(p) for p in wanted], scene.tip, scene.params, FLAGS)
+    result = spend_both_ways(block, [scene.utxo.get(p) for p in wanted], scene.tip, scene.params, FLAGS)
     assert result.undo == [
         [coin for _, coin in scene.mature[:2]],
         [Coin(7, SCRIPT_PUBKEY, 131, False), scene.mature[2][1]],
@@ -71,7 +71,7 @@ def test_scripts_too_long_are_never_kept() -> None:
     )
     block = scene.block(tx)
     coins = [scene.utxo.get(p) for p in spent_outpoints(block)]
-    changes = spend_block(block, coins, scene.tip, scene.params, FLAGS).changes
+    changes = spend_both_ways(block, coins, scene.tip, scene.params, FLAGS).changes
     assert [OutPoint(tx.txid, n) in changes for n in range(3)] == [False, True, True]
 
 
@@ -81,7 +81,7 @@ def test_relative_locks_before_bip68() -> None:
 
     def spend(csv_height: int) -> None:
         coins = [scene.utxo.get(p) for p in spent_outpoints(block)]
-        spend_block(block, coins, scene.tip, replace(scene.params, csv_height=csv_height), FLAGS)
+        spend_both_ways(block, coins, scene.tip, replace(scene.params, csv_height=csv_height), FLAGS)
 
     spend(132)
     with pytest.raises(BlockInvalid, match="bad-txns-nonfinal"):
@@ -158,7 +158,7 @@ def test_a_chain_that_core_knows(shared: Path) -> None:
         contextual_check_block(block, tip, params)
         flags = script_flags_for(tip.height + 1, block.hash, params)
         coins = [utxo.get(p) for p in spent_outpoints(block)]
-        result = spend_block(block, coins, tip, params, flags)
+        result = spend_both_ways(block, coins, tip, params, flags)
         cost += result.sigop_cost
         for outpoint, coin in result.changes.items():
             if coin is None:
@@ -202,7 +202,7 @@ def test_real_blocks(shared: Path, height: int) -> None:
     prev = Below(height - 1)
     contextual_check_block(block, prev, main())  # type: ignore[arg-type]
     flags = script_flags_for(height, block.hash, main())
-    result = spend_block(block, coins, prev, main(), flags)  # type: ignore[arg-type]
+    result = spend_both_ways(block, coins, prev, main(), flags)  # type: ignore[arg-type]
     subsidy = 2_500_000_000 if height == 300025 else 312_500_000
     assert sum(value for value, _ in block.vtx[0].vout) == subsidy + result.fees
     assert 0 < result.sigop_cost < 80_000

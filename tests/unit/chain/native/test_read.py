@@ -191,6 +191,39 @@ def test_a_witness_without_memory() -> None:
     assert done.stdout.split() == ["no", "memory", "3000000"]
 
 
+def test_whatever_allocation_fails() -> None:
+    """All of a transaction is made, or MemoryError is raised; then it can be made."""
+    testcapi = pytest.importorskip("_testcapi", reason="no Python for tests")
+    part = native.part
+    assert part is not None
+    tx = Transaction.make(
+        [TxIn(OutPoint(bytes([n]) * 32, 1000 + n), b"x" * 5, 1000 * n) for n in range(4)],
+        [TxOut(10**9 + n, b"y" * (5 + n)) for n in range(4)],
+        witness=[[b"abc", b"defg"]] * 4,
+    )
+    makers = {
+        "inputs": lambda: part.inputs(tx.raw),
+        "outputs": lambda: part.outputs(tx.raw),
+        "witness": lambda: part.witness(tx.raw),
+        "transaction": lambda: part.transaction(b"1" + tx.raw, 1, True),
+        "vin": lambda: Transaction.decode(tx.raw).vin,
+    }
+    for name, make in makers.items():
+        wanted, told, n = make(), [], 0
+        while told[-3:] != [wanted] * 3:
+            testcapi.set_nomemory(n, n + 1)
+            try:
+                made = make()
+            except MemoryError:
+                made = None
+            finally:
+                testcapi.remove_mem_hooks()
+            told.append(made)
+            n += 1
+        assert told[:-3].count(None) > 3, name
+        assert all(made in (None, wanted) for made in told), name
+
+
 def test_wrong_arguments() -> None:
     part = native.part
     assert part is not None
@@ -201,7 +234,14 @@ def test_wrong_arguments() -> None:
     with pytest.raises(TypeError):
         part.witness(None)
     with pytest.raises(TypeError):
-        part.bind_types(int, TxIn, TxOut)
+        part.bind_types(OutPoint, TxIn, TxOut)
+    for n in range(4):
+        with pytest.raises(TypeError, match="int is no tuple"):
+            part.bind_types(*[int if n == at else TxIn for at in range(4)])
+    for method in (part.inputs, part.outputs):
+        with pytest.raises(TypeError, match="is bytes"):
+            method(None)
+        assert method(b"") is None
     with pytest.raises(ValueError, match="addresses"):
         part.bind_curve((1, 2))
     with pytest.raises(ImportError, match="SHA256_Init"):
