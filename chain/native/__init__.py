@@ -1,9 +1,9 @@
-"""The compiled part: transactions read, and inputs of common forms proved, in C, where it was built.
+"""The compiled part, in C, where it was built: reads transactions, spends blocks, proves inputs of common forms.
 
-It is the twin of what Python does: of `Transaction.parse`, of `check_transaction`, and of the templates
-(chain/script/templates.py).
+It is the twin of what Python does: of `Transaction.parse`, of `check_transaction`, of `spend_block`, whose
+coins it looks up in the coins cache itself, and of the templates (chain/script/templates.py).
 It works on bytes, proves without the interpreter's lock, so that threads are enough to use all cores, and
-only ever says yes: what it does not read or prove goes Python's way, and Python names what is wrong.
+only ever says yes: what it does not read, spend or prove goes Python's way, and Python names what is wrong.
 
 Nothing in it hashes or computes on the curve: it calls the OpenSSL of hashlib and coincurve's libsecp256k1.
 """

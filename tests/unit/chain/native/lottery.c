@@ -431,6 +431,7 @@ static size_t prove_all(const Transaction *tx, Bytes script)
     for (size_t i = 0; i < tx->input_count; i++) spent[i] = (SpentOutput){(int64_t)i - 1, script};
     hash_transaction(tx, txid, wtxid);
     count_sigops(tx);
+    for (size_t i = 0; i < tx->input_count; i++) input_sigops(&tx->inputs[i], script, flags);
     is_sound(tx);
     begin_digests(&digests, tx, spent);
     for (size_t i = 0; i < tx->input_count; i++) proved += prove_input(&digests, i, flags, NULL);

@@ -72,6 +72,6 @@ def test_sanitizers_find_nothing(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "tests" / "sanitized.py"), str(library), str(SECONDS), SEED]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=110)
     assert done.returncode == 0, done.stderr[-4000:]
-    read, proved = map(int, done.stdout.split())
-    print(f"seed {SEED}: {read} transactions read, {proved} inputs proved")
-    assert read > 1000 and proved > 100
+    read, proved, spent = map(int, done.stdout.split())
+    print(f"seed {SEED}: {read} transactions read, {proved} inputs proved, {spent} blocks spent")
+    assert read > 1000 and proved > 100 and spent > 100
