@@ -1,4 +1,4 @@
-"""The compiled part, in C, where it was built: reads transactions, spends blocks, proves inputs of common forms.
+"""The compiled part, in C, where it was built: reads transactions, spends blocks, proves common inputs.
 
 It is the twin of what Python does: of `Transaction.parse`, of `check_transaction`, of `spend_block`, whose
 coins it looks up in the coins cache itself, and of the templates (chain/script/templates.py).
