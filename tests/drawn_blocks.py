@@ -225,7 +225,7 @@ class Maker:
         sequence: int | None = None,
         version: int | None = None,
     ) -> list[Spendable]:
-        """Adds a transaction; what it makes."""
+        """Adds a transaction; what it makes. sequence: of the last input."""
         rng = self.rng
         value_in = sum(each.coin.value for each in coins)
         never = rng.choice((b"\x6a", b"\x6a" + hostile(rng, 40), bytes(10_001)))
@@ -243,13 +243,11 @@ class Maker:
         if version is None:
             version = rng.choice((0, 1, 2, 2, 3, 2**31 - 1, 2**31, 2**32 - 1))
         stacks = [each.stack for each in coins]
+        sequences = [self.sequence(each.coin) for each in coins]
+        if sequence is not None:
+            sequences[-1] = sequence
         tx = Transaction.make(
-            [
-                TxIn(
-                    each.outpoint, each.script_sig, self.sequence(each.coin) if sequence is None else sequence
-                )
-                for each in coins
-            ],
+            [TxIn(each.outpoint, each.script_sig, n) for each, n in zip(coins, sequences, strict=True)],
             outputs,
             version=version,
             witness=stacks if any(stacks) else (),

@@ -9,6 +9,7 @@ import gc
 import random
 import resource
 import sys
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,7 +27,7 @@ from pybitcoind.chain.consensus.connect import BlockSpend, spend_block, spend_bl
 from pybitcoind.chain.consensus.errors import BlockInvalid, TxInvalid
 from pybitcoind.chain.consensus.transactions import check_transaction
 from pybitcoind.chain.primitives.block import Block
-from pybitcoind.chain.primitives.transaction import Coin, OutPoint, Transaction, TxIn, TxOut
+from pybitcoind.chain.primitives.transaction import MAX_MONEY, Coin, OutPoint, Transaction, TxIn, TxOut
 
 SEED = 20261129
 COUNT_OF_BLOCKS = 1200
@@ -153,6 +154,41 @@ def test_many_blocks_by_lot(more: int) -> None:
     draw_all(MANY_BLOCKS // 3, SEED + more)
 
 
+def test_values_of_outputs() -> None:
+    """Those that check_transaction refuses are left to Python, be it asked before or not."""
+    part, scene = native.part, make_scene()
+    assert part is not None
+    outpoint, coin = OutPoint(b"\x01" * 32, 0), Coin(MAX_MONEY, b"\x51", 1, False)
+    for values, good in (
+        ([0], True),
+        ([MAX_MONEY], True),
+        ([MAX_MONEY - 1, 1], True),
+        ([-1], False),
+        ([2, -1], False),
+        ([MAX_MONEY + 1], False),
+        ([MAX_MONEY, 1], False),
+        ([MAX_MONEY, MAX_MONEY], False),
+        ([2**63 - 1] * 2, False),
+        ([-(2**63)] * 2, False),
+    ):
+        outputs = [TxOut(value, b"\x51") for value in values]
+        tx = Transaction.decode(Transaction.make([TxIn(outpoint)], outputs).raw)
+        coinbase = Transaction.decode(Transaction.make(scene.coinbase().vin, outputs).raw)
+        assert (part.spend((coinbase,), (), 131, 0) is not None) is good, values
+        told = part.spend((read_anew(scene.block()).vtx[0], tx), ({outpoint: coin},), 131, 0)
+        assert (told is not None) is good, values
+
+
+def test_what_stands_behind_an_empty_script() -> None:
+    """Is not its first byte, be it that of OP_RETURN."""
+    part, scene = native.part, make_scene()
+    assert part is not None
+    tx = Transaction.make([TxIn(scene.mature[0][0])], [TxOut(1, b""), TxOut(0x6A, b"")], locktime=0x6A)
+    block = read_anew(scene.block(tx))
+    _, changes, _, _, _ = part.spend(block.vtx, (dict(scene.mature),), 131, 0)
+    assert [OutPoint(tx.txid, n) in changes for n in range(2)] == [True, True]
+
+
 # --- signature operations -----------------------------------------------------------------------------------
 
 
@@ -260,7 +296,11 @@ ODD_COINS: Sequence[Any] = (
     *(GOOD_COIN._replace(value=value) for value in ODD_VALUES),
     *(GOOD_COIN._replace(script_pubkey=script) for script in ODD_SCRIPTS),
     *(GOOD_COIN._replace(height=height, coinbase=who) for height in ODD_VALUES for who in (True, False)),
-    *(GOOD_COIN._replace(coinbase=who) for who in (0, 1, 2, None, "", "x", Whole(0))),
+    *(
+        GOOD_COIN._replace(height=height, coinbase=who)
+        for height in (7, 100)
+        for who in (0, 1, 2, None, "", "x", Whole(0))
+    ),
     *(tuple(GOOD_COIN)[:size] for size in range(4)),
     (*GOOD_COIN, 1),
     tuple(GOOD_COIN),
@@ -355,6 +395,43 @@ def outcome(call: Callable[[], object]) -> str:
         return repr(call())
     except (AttributeError, MemoryError) as error:
         return type(error).__name__
+
+
+def many_locks() -> tuple[Callable[[], object], list[int]]:
+    """A call with relative locks behind the 256 numbers that are always there, and their places."""
+    part, scene = native.part, make_scene()
+    assert part is not None
+    coin = scene.mature[0]
+    txs = [scene.spend(coin, fee=0, sequence=0, version=2, witness=[])]
+    for _ in range(264):
+        txs.append(scene.spend(scene.output(txs[-1]), fee=0, sequence=0, version=2, witness=[]))
+    block = read_anew(scene.block(*txs))
+    return lambda: part.spend(block.vtx, (dict([coin]),), 131, 1), list(range(1, 266))
+
+
+def test_numbers_of_transactions_that_have_to_be_made() -> None:
+    """Are given back, and if there is no memory for one, that is told."""
+    testcapi = pytest.importorskip("_testcapi", reason="no Python for tests")
+    call, places = many_locks()
+
+    def fails(start: int, stop: int) -> bool:
+        testcapi.set_nomemory(start, stop)
+        try:
+            return call() is None
+        except MemoryError:
+            return True
+        finally:
+            testcapi.remove_mem_hooks()
+
+    assert call()[-1] == places  # type: ignore[index]
+    enough = bisect_left(range(1_000_000), True, key=lambda n: not fails(n, 0))
+    assert 1000 < enough < 1_000_000
+    for n in range(enough - 60, enough):
+        fails(n, n + 1)
+    blocks = sys.getallocatedblocks()
+    for _ in range(30):
+        call()
+    assert sys.getallocatedblocks() - blocks < 100
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
@@ -540,6 +617,63 @@ def test_dictionaries_that_change_while_they_are_looked_at() -> None:
     assert (
         part.spend((coinbase, Odd(raw=tx.raw, _txid=txid, sigops=0)), (dict(scene.mature),), 131, 1) is None
     )
+
+
+def test_the_collector_may_run_anywhere() -> None:
+    """And run Python's code, by which coins are gone of a sudden: from there on they are missing."""
+    part, scene = native.part, make_scene()
+    assert part is not None
+    vtx = read_anew(scene.block(*[scene.spend(coin, witness=[]) for coin in scene.mature[:5]])).vtx
+    spent = [outpoint for outpoint, _ in scene.mature[:5]]
+    cache: dict[OutPoint, Coin | None] = {}
+    left = 0
+
+    def collecting(phase: str, _: object) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            cache.clear()
+
+    threshold, told = gc.get_threshold(), []
+    gc.callbacks.append(collecting)
+    try:
+        for n in range(1, 60):
+            cache.update((outpoint, Coin(*scene.utxo[outpoint])) for outpoint in spent)
+            gc.set_threshold(1)
+            left = n
+            told.append(part.spend(vtx, (cache,), 131, 1))
+            left = 0
+            gc.set_threshold(*threshold)
+    finally:
+        gc.callbacks.remove(collecting)
+        gc.set_threshold(*threshold)
+    missing = [each for each in told if isinstance(each, list)]
+    assert all(each == spent[-len(each) :] for each in missing)
+    assert all(isinstance(each, list | tuple) for each in told)
+    if sys.version_info < (3, 12):  # later ones collect between two steps of Python's
+        assert len({len(each) for each in missing}) == 5
+
+
+class Sullen(bytes):
+    """Bytes that do not compare."""
+
+    __hash__ = bytes.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        raise ZeroDivisionError
+
+
+def test_an_error_of_a_dictionary_is_told() -> None:
+    """Though the next dictionary knows the coin."""
+    part, scene = native.part, make_scene()
+    assert part is not None
+    block = read_anew(scene.block(scene.spend(scene.mature[0], witness=[])))
+    outpoint, coin = scene.mature[0]
+    for behind in ({}, {outpoint: coin}):
+        with pytest.raises(ZeroDivisionError):
+            part.spend(
+                block.vtx, ({}, {OutPoint(Sullen(outpoint.txid), outpoint.vout): coin}, behind), 131, 1
+            )
 
 
 @pytest.mark.parametrize(
