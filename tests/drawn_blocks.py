@@ -82,6 +82,21 @@ def hostile(rng: random.Random, size: int) -> bytes:
     return bytes(rng.choice(TELLING) if rng.random() < 0.9 else rng.randrange(256) for _ in range(size))
 
 
+CUT_SHORT = (
+    b"\x4c",
+    b"\x4d\x01",
+    b"\x4e\1\0\0",
+    b"\x4b\xac",
+    b"\x02\xac",
+    *(
+        bytes((0x4C + width.bit_length() - 1,)) + (1 | 1 << 8 * n).to_bytes(width, "little") + b"\xac\xac"
+        for width in (2, 4)
+        for n in range(1, width)
+    ),
+)
+"""Pushes that end too soon; the last of more than there is by one byte of their length."""
+
+
 def counting_script(rng: random.Random) -> bytes:
     """Signature operations of all kinds between pushes, now and then cut short."""
     parts = []
@@ -102,9 +117,7 @@ def counting_script(rng: random.Random) -> bytes:
         elif kind == 4:
             parts.append(hostile(rng, rng.randrange(5)))
         else:
-            parts.append(
-                rng.choice((b"\x4c", b"\x4d\x01", b"\x4e\xff\xff\xff\xff", b"\x4b\xac", b"\x02\xac"))
-            )
+            parts.append(rng.choice(CUT_SHORT))
     return b"".join(parts)
 
 

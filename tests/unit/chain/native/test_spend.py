@@ -517,7 +517,7 @@ def odd_transactions(tx: Transaction) -> list[Any]:
     for name, values in {
         "raw": (None, "", bytearray(tx.raw), b"", tx.raw[:-1], tx.raw + b"\0", bytes(60), Text(b"")),
         "_txid": (None, "", bytearray(32), 5, Text(32)),
-        "sigops": (None, -1, 80_001, 2**31, 2**64, -(2**64), 0.0, "0", b""),
+        "sigops": (None, -1, 80_001, 2**31, 2**62, 2**64, -(2**64), 0.0, "0", b""),
     }.items():
         odd += [Odd(**(good | {name: value})) for value in values]
     return [*odd, None, 5, object(), type]
