@@ -154,10 +154,11 @@ class Activation:
         fork = tree.fork_with_chain(target)
         if fork is not self.tip and not self._all_stored(fork, target):
             return False
+        leaving = self.tip
         while self.tip is not None and self.tip is not fork:
             if self._interrupted() and self._disconnected:
                 return True
-            await self._disconnect_tip()
+            await self._disconnect_tip(leaving)
             await self._between_blocks()
         while self.tip is not target:
             for node in self.index.path(self.tip, target, PATH_PIECE):
@@ -255,7 +256,8 @@ class Activation:
         self.events.emit(BlockChecked(node.hash, error))
         self.on_checked(node, error)
 
-    async def _disconnect_tip(self) -> None:
+    async def _disconnect_tip(self, leaving: HeaderNode | None) -> None:
+        """leaving: the tip before the first of these, where to go back to if the new branch fails."""
         node = self.tip
         assert node is not None and node.prev is not None, "nothing to disconnect"
         try:
@@ -269,8 +271,8 @@ class Activation:
         if self.mempool is not None:
             self.mempool.block_disconnected(block)
         self._set_tip(node.prev)
-        if not self._disconnected:
-            self.index.candidates.add(node)  # where to go back to if the new branch fails
+        if leaving is not None:
+            self.index.candidates.add(leaving)
         self._disconnected += 1
         if self._connected and self._connected[-1].node is node:
             self._connected.pop()  # connected in this very step, and nobody was told
@@ -346,7 +348,7 @@ class Activation:
             await self.events.room()
             if self._interrupted():
                 break
-            await self._disconnect_tip()
+            await self._disconnect_tip(start)
             count += 1
             await self._mend(count <= DEEP_INVALIDATION)
             if self.write_due is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from ports import make_ports
 from running import running_chain
 from scene import Scene, height_push, make_scene
@@ -78,3 +79,34 @@ async def test_the_active_chain_stays_active_over_a_restart() -> None:
         nxt = rivals[2].extended(rivals[2].block())
         await chain.process_block(nxt.blocks[-1])
         assert at_tip(chain, nxt.blocks[-1])
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (0, 1, 2, 4, 3), (2, 4, 1, 3, 0), (1, 2, 0, 3, 4)])
+async def test_where_to_go_back_to(order: tuple[int, ...]) -> None:
+    """Two good blocks and a bad one of the same work, and bad ones on both: the first good one is the tip.
+
+    Where all are there at once, the chain leaves a block that it came to in the same step.
+
+    base - 0 bad     base - 1 - 3 bad     base - 2 - 4 bad
+    """
+    base = make_scene()
+
+    def block(scene: Scene, tag: int, *, bad: bool) -> Block:
+        coinbase = scene.coinbase(script_sig=height_push(scene.height) + bytes((2, 0xFF, tag)), fees=bad)
+        return scene.block(coinbase=coinbase)
+
+    good = [block(base, n, bad=False) for n in (1, 2)]
+    behind = [block(base.extended(each), n, bad=True) for n, each in enumerate(good, 3)]
+    blocks = [block(base, 0, bad=True), *good, *behind]
+    first = min((1, 2), key=order.index)
+    async with running_chain(make_ports(now=base.now + 100)) as chain:
+
+        async def accept() -> None:
+            for each in (*base.blocks, *(blocks[n] for n in order)):
+                chain._accept_block(each, True, True)
+
+        await chain.submit(accept)
+        await chain.activate_best()
+        assert at_tip(chain, blocks[first])
+        coins = base.extended(blocks[first]).utxo
+        assert await chain.chainstate.coins.peek(coins) == coins
