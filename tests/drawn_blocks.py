@@ -128,6 +128,8 @@ def odd_script_sig(rng: random.Random, redeem: bytes) -> bytes:
         (
             b"",
             b"\x61" + good,
+            b"\x60" + good,
+            b"\x50\x4f" + good,
             good + b"\x61",
             good + b"\x60",
             good + b"\x4f",
