@@ -30,7 +30,7 @@ from pybitcoind.chain.primitives.transaction import MAX_MONEY, Coin, OutPoint, T
 
 SEED = 20261129
 COUNT_OF_BLOCKS = 1200
-MANY_BLOCKS = 60_000
+MANY_BLOCKS = 30_000
 GOOD = {
     "nothing odd",
     "a chain inside",
@@ -129,11 +129,11 @@ def draw_all(count: int, seed: int) -> None:
     told: dict[str, Counter[str]] = {name: Counter() for name in SHAPES}
     names = list(SHAPES)
     for n in range(count):
-        state, name = rng.getstate(), names[n % len(names)]
+        name = names[n % len(names)]
         try:
             reason, in_c = both_ways(rng, draw_block(rng, name))
         except AssertionError:
-            print("block", n, name, hash(state))
+            print("block", n, name)
             raise
         told[name][reason] += 1
         told[name]["in C"] += in_c
@@ -245,12 +245,8 @@ def test_signature_operations_of_two_million_inputs() -> None:
     print("seed", SEED)
     rng, done = random.Random(SEED + 1), 0
     while done < 2_000_000:
-        state, inputs = rng.getstate(), rng.choice((1, 20, 100))
-        try:
-            compare_sigops(rng, inputs)
-        except AssertionError:
-            print(done, hash(state))
-            raise
+        inputs = rng.choice((1, 20, 100))
+        compare_sigops(rng, inputs)
         done += inputs
 
 
