@@ -23,7 +23,7 @@ from _chains import KINDS, make_chain
 
 from pybitcoind.chain import native
 from pybitcoind.chain.consensus.blocks import check_block, contextual_check_block
-from pybitcoind.chain.consensus.connect import spend_block, spent_outpoints
+from pybitcoind.chain.consensus.connect import BlockSpend, spend_block, spend_block_in_c, spent_outpoints
 from pybitcoind.chain.consensus.deployments import script_flags_for
 from pybitcoind.chain.consensus.pow import block_work
 from pybitcoind.chain.header_tree import HeaderNode
@@ -114,8 +114,10 @@ def connect(path: Path) -> tuple[dict[str, float], int]:
         flags = int(script_flags_for(tip.height + 1, block.hash, params))
 
         def spend(block: Block = block, tip: HeaderNode = tip, flags: int = flags) -> Any:
-            coins = [utxo.get(outpoint) for outpoint in spent_outpoints(block)]
-            made = spend_block(block, coins, tip, params, flags)
+            made = spend_block_in_c(block, (utxo,), tip, params, flags)
+            if not isinstance(made, BlockSpend):
+                coins = [utxo.get(outpoint) for outpoint in spent_outpoints(block)]
+                made = spend_block(block, coins, tip, params, flags)
             for outpoint, coin in made.changes.items():
                 if coin is None:
                     del utxo[outpoint]

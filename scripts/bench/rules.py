@@ -13,8 +13,9 @@ from typing import Any
 from _bench import arguments, outside_data
 from block_files import read_blocks
 
+from pybitcoind.chain import native
 from pybitcoind.chain.consensus.blocks import check_block, contextual_check_block
-from pybitcoind.chain.consensus.connect import spend_block, spent_outpoints
+from pybitcoind.chain.consensus.connect import spend_block, spend_block_in_c, spent_outpoints
 from pybitcoind.chain.consensus.deployments import script_flags_for
 from pybitcoind.chain.consensus.headers import contextual_check_header
 from pybitcoind.chain.consensus.pow import block_work
@@ -50,6 +51,8 @@ def main() -> None:
         flags = script_flags_for(tip.height + 1, block.hash, params)
         coins = [utxo.get(outpoint) for outpoint in timed("spent_outpoints", spent_outpoints, block)]
         result = timed("spend_block", spend_block, block, coins, tip, params, flags)
+        if native.part is not None:
+            timed("the same in C, with look-up", spend_block_in_c, block, (utxo,), tip, params, flags)
         for outpoint, coin in result.changes.items():
             if coin is None:
                 del utxo[outpoint]
@@ -59,7 +62,7 @@ def main() -> None:
         tip = HeaderNode(block.header, tip, block_work(block.header.bits))
     print(f"height {tip.height}, {inputs} inputs, {len(utxo)} coins left")
     for name, seconds in [*spent.items(), ("together", sum(spent.values()))]:
-        print(f"{name:24} {seconds * 1e3:8.1f} ms {seconds / inputs * 1e6:7.2f} us an input")
+        print(f"{name:28} {seconds * 1e3:8.1f} ms {seconds / inputs * 1e6:7.2f} us an input")
 
 
 if __name__ == "__main__":
