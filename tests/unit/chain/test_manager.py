@@ -19,6 +19,7 @@ from pybitcoind.chain.events import (
     NewPowValidBlock,
     TipChanged,
 )
+from pybitcoind.chain.header_tree import HeaderNode
 from pybitcoind.chain.ibd import Activity
 from pybitcoind.chain.manager import ChainManager, ChainOptions
 from pybitcoind.chain.ports import Ports
@@ -415,9 +416,9 @@ async def test_an_interrupted_reorganisation_goes_on_after_the_restart() -> None
         disconnected = 0
         note = chain.activation._disconnect_tip
 
-        async def counted() -> None:
+        async def counted(leaving: HeaderNode | None) -> None:
             nonlocal disconnected
-            await note()
+            await note(leaving)
             disconnected += 1
             if disconnected == 3:
                 chain.stop_owner()
