@@ -241,6 +241,7 @@ def test_signature_operations_by_lot() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_signature_operations_of_two_million_inputs() -> None:
     print("seed", SEED)
     rng, done = random.Random(SEED + 1), 0
