@@ -185,3 +185,22 @@ async def test_no_batch_is_left_behind(
             async with running_chain(make_ports(tmp_path / str(size), workers=workers)) as chain:
                 assert await chain.load_external(str(chain_file)) == 220
                 assert chain.tip.height == 220
+
+
+async def test_the_first_block_has_a_next_one(
+    chain_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two batches come first, the first of them a small one: then a block is begun while one is checked."""
+    sizes: list[list[int]] = []
+    accept = block_import._Loader.accept_waiting
+
+    async def watched(loader: block_import._Loader) -> None:
+        sizes.append([sum(len(parsed.block.raw) for parsed in batch) for batch in loader.waiting])
+        await accept(loader)
+
+    monkeypatch.setattr(block_import._Loader, "accept_waiting", watched)
+    with thread_workers(2) as workers:
+        async with running_chain(make_ports(tmp_path, workers=workers)) as chain:
+            assert await chain.load_external(str(chain_file)) == 220
+    few, many = sizes[0]
+    assert few < block_import.BATCH_BYTES <= many
