@@ -43,6 +43,16 @@ def ask_until(text: str, folder: Path, *args: str) -> str:
     return answer
 
 
+def see_until(tips: set[str], page: WebClient) -> None:
+    """Until the nodes on the page stand in these colours: it hears of blocks a little after the nodes."""
+    deadline = time.monotonic() + 30
+    while True:
+        nodes = [tag for tag in page.get("/").all("g") if "node" in tag.get("class", "")]
+        if {tag["class"].split()[2] for tag in nodes} == tips:
+            return
+        assert time.monotonic() < deadline, f"no {tips} among {nodes}"
+
+
 class Terminal:
     """The first terminal, in which `up` runs."""
 
@@ -154,12 +164,8 @@ def test_faults_and_scenes_and_the_page(terminal: Terminal) -> None:
         assert told[-1]["node"] in ("full2", "miner1")
     tips = {row.split()[0]: re.search(r"tip=(\S+)", row)[1] for row in ask(folder, "status").splitlines()}  # type: ignore[index]
     assert tips["full1"] != tips["full2"] == tips["miner1"]
-    shown = page.get("/")
-    assert len(shown.all("line", class_="wire cut")) == 2
-    assert {tag["class"].split()[2] for tag in shown.all("g") if "node" in tag.get("class", "")} == {
-        "tip-0",
-        "tip-1",
-    }
+    see_until({"tip-0", "tip-1"}, page)
+    assert len(page.get("/").all("line", class_="wire cut")) == 2
     ask(folder, "stop", "full1")
     ask(folder, "start", "full1")
     assert ask(folder, "cli", "full1", "getconnectioncount").strip() == "0", "what is cut stays cut"
