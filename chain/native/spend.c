@@ -47,9 +47,9 @@ static bool take_coin(Spend *spend, Spending *tx, const Input *input, PyObject *
     int64_t value, height;
     if (!PyTuple_Check(coin) || PyTuple_GET_SIZE(coin) != 4 ||
         !number_of(PyTuple_GET_ITEM(coin, 0), MAX_MONEY, &value) || !PyBytes_Check(PyTuple_GET_ITEM(coin, 1)) ||
-        !number_of(PyTuple_GET_ITEM(coin, 2), INT32_MAX, &height))
+        !number_of(PyTuple_GET_ITEM(coin, 2), INT32_MAX, &height) || !PyBool_Check(PyTuple_GET_ITEM(coin, 3)))
         return false;
-    bool coinbase = PyTuple_GET_ITEM(coin, 3) != Py_False;
+    bool coinbase = PyTuple_GET_ITEM(coin, 3) == Py_True;
     if (coinbase && spend->height - height < COINBASE_MATURITY) return false;
     tx->value_in += value;
     spend->cost += (int64_t)input_sigops(input, bytes_in(PyTuple_GET_ITEM(coin, 1)), spend->flags);
