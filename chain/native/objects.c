@@ -24,6 +24,19 @@ PyObject *bytes_of(const uint8_t *at, size_t size)
     return PyBytes_FromStringAndSize((const char *)at, (Py_ssize_t)size);
 }
 
+bool append(PyObject *list, PyObject *item)
+{
+    bool appended = item && PyList_Append(list, item) == 0;
+    Py_XDECREF(item);
+    return appended;
+}
+
+PyObject *made_or_none(PyObject *made)
+{
+    if (made || PyErr_Occurred()) return made;
+    Py_RETURN_NONE;
+}
+
 /* An instance of a NamedTuple; takes over its parts, and is NULL if one of them is. The collector of garbage need not
    look at it: its parts are bytes and numbers, or such instances, and a cache holds millions. */
 static PyObject *make(PyTypeObject *type, Py_ssize_t size, PyObject *const parts[])

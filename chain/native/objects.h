@@ -32,6 +32,12 @@ PyObject *bytes_of(const uint8_t *at, size_t size);
 /* The number that object is, if it is one from 0 to most. */
 bool number_of(PyObject *object, int64_t most, int64_t *n);
 
+/* Puts a new item, which is given away, behind the others; false, with an error, if it is NULL or there is no room. */
+bool append(PyObject *list, PyObject *item);
+
+/* What is given back to Python: made, or NULL with the error that is set, or None where something is odd. */
+PyObject *made_or_none(PyObject *made);
+
 PyObject *native_bind_types(PyObject *module, PyObject *args);
 PyObject *native_transaction(PyObject *module, PyObject *args);
 PyObject *native_inputs(PyObject *module, PyObject *raw);

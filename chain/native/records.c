@@ -109,13 +109,6 @@ static bool add_undo(Record *record, PyObject *txs)
     return true;
 }
 
-/* made: what is given back, if all went well; None where something is odd. */
-static PyObject *made_or_none(PyObject *made)
-{
-    if (made || PyErr_Occurred()) return made;
-    Py_RETURN_NONE;
-}
-
 PyObject *native_pack_undo(PyObject *module, PyObject *txs)
 {
     Record record = {0};
@@ -140,13 +133,6 @@ static PyObject *key_of(PyObject *outpoint)
     memcpy(key, PyBytes_AS_STRING(PyTuple_GET_ITEM(outpoint, 0)), 32);
     for (int i = 0; i < 4; i++) key[32 + i] = (uint8_t)(vout >> 8 * (3 - i));
     return bytes_of(key, KEY_SIZE);
-}
-
-static bool append(PyObject *list, PyObject *item)
-{
-    bool appended = item && PyList_Append(list, item) == 0;
-    Py_XDECREF(item);
-    return appended;
 }
 
 /* The row of a coin to put, the key of one that is gone. record: room that is used again. */

@@ -84,14 +84,6 @@ static bool has_locks(const Transaction *tx)
     return false;
 }
 
-static bool append_place(PyObject *list, size_t place)
-{
-    PyObject *number = PyLong_FromSize_t(place);
-    bool appended = number && PyList_Append(list, number) == 0;
-    Py_XDECREF(number);
-    return appended;
-}
-
 static bool spend_inputs(Spend *spend, Spending *tx, size_t place)
 {
     tx->spent = PyList_New(0);
@@ -99,7 +91,7 @@ static bool spend_inputs(Spend *spend, Spending *tx, size_t place)
     for (size_t i = 0; i < tx->read.input_count; i++)
         if (!spend_input(spend, tx, &tx->read.inputs[i])) return false;
     return PyList_Append(spend->undo, tx->spent) == 0 &&
-           (!has_locks(&tx->read) || append_place(spend->locked, place));
+           (!has_locks(&tx->read) || append(spend->locked, PyLong_FromSize_t(place)));
 }
 
 /* --- outputs ------------------------------------------------------------------------------------------- */
@@ -225,6 +217,5 @@ PyObject *native_spend(PyObject *module, PyObject *args)
     Py_XDECREF(spend.changes);
     Py_XDECREF(spend.locked);
     Py_XDECREF(spend.missing);
-    if (told || PyErr_Occurred()) return told;
-    Py_RETURN_NONE;
+    return made_or_none(told);
 }
